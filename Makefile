@@ -1,0 +1,55 @@
+# Every verb works on a fresh machine: what it needs is installed into .venv first, once,
+# and again when pyproject.toml or constraints.txt change.
+
+PYTHON ?= python3
+PYTEST_ARGS ?=
+
+BIN := .venv/bin
+PACKAGES := streams servers benchmarks tests
+
+# Only a full run can cover everything.
+COVERAGE := $(if $(strip $(PYTEST_ARGS)),,--cov)
+
+# pip builds this project in an environment of its own; older versions read the first name for it, newer ones the second.
+export PIP_CONSTRAINT := constraints.txt
+export PIP_BUILD_CONSTRAINT := constraints.txt
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help test lint check microbench clean
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+
+test: .venv/test ## set up and run all tests; PYTEST_ARGS="-k name" runs some of them, without the coverage gate
+	$(BIN)/python -m pytest $(COVERAGE) $(PYTEST_ARGS)
+
+lint: .venv/test .venv/lint .venv/bench ## format check, ruff, mypy --strict, pyright
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy --strict $(PACKAGES)
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+check: ## lint, then test
+	$(MAKE) lint
+	$(MAKE) test
+
+microbench: .venv/test .venv/bench ## measure the parts with pytest-benchmark; PYTEST_ARGS as above
+	$(BIN)/python -m pytest benchmarks/micro $(PYTEST_ARGS)
+
+clean: ## remove .venv, caches and build output
+	rm -rf .venv .benchmarks .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache .ruff_cache build dist htmlcov
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo 'tokenweir needs Python 3.11 or later, and "$(PYTHON)" is not; name one with make PYTHON=python3.12' >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	    echo '"$(PYTHON)" cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv' >&2; exit 1; }
+	$(PYTHON) -m venv --clear .venv
+
+# One stamp per extra.
+.venv/test .venv/lint .venv/bench: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[$(@F)]'
+	@touch $@
