@@ -1,0 +1,64 @@
+"""Where code runs: the thread of one event loop, and the place for errors that have no consumer any more."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from threading import get_ident
+
+__all__ = ("LoopThread", "report_undeliverable")
+
+_LOGGER = logging.getLogger("streams")
+
+
+class LoopThread:
+    """The running event loop and its thread.
+
+    Raises:
+        RuntimeError: no loop is running in this thread.
+    """
+
+    __slots__ = ("_ident", "loop")
+
+    def __init__(self, what: str = "this") -> None:
+        try:
+            self.loop = asyncio.get_running_loop()
+        except RuntimeError:
+            raise RuntimeError(f"{what} needs a running event loop: call it from a coroutine") from None
+        self._ident = get_ident()
+
+    @property
+    def is_here(self) -> bool:
+        """Whether the caller runs in the loop's thread."""
+        return self._ident == get_ident()
+
+    def run(self, callback: Callable[[], object]) -> bool:
+        """Call `callback` in the loop's thread: now if this is it, else on one of the loop's next turns.
+
+        Returns:
+            False if the loop has been closed: `callback` is never called.
+        """
+        if self._ident == get_ident():
+            callback()
+            return True
+        try:
+            self.loop.call_soon_threadsafe(callback)
+        except RuntimeError:  # the loop is closed
+            return False
+        return True
+
+
+def report_undeliverable(error: BaseException) -> None:
+    """Take an exception that can no longer be a signal: an error after the terminal, a consumer that raised.
+
+    It goes to the exception handler of the loop that runs in this thread, else it is logged as a warning of the logger
+    `streams`. To hear of them yourself, use `loop.set_exception_handler`. RxJava's counterpart is
+    RxJavaPlugins.onError, Reactor's are the dropped hooks.
+    """
+    try:
+        loop = asyncio.get_running_loop()
+    except RuntimeError:
+        _LOGGER.warning("an error that no consumer can hear: %r", error, exc_info=error)
+    else:
+        loop.call_exception_handler({"message": f"an error that no consumer can hear: {error!r}", "exception": error})
