@@ -1,0 +1,354 @@
+"""Emitter, after Spring's SseEmitter: plain push, without demand and without a buffer. The producer waits for the tail.
+
+What differs from Spring, on purpose: `send` is awaited instead of blocking a thread, early sends are bounded,
+completion callbacks run also when the emitter completed before it got its handler, and one that is registered after
+the end runs at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Awaitable, Callable
+from enum import Enum
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+
+from streams.affinity import LoopThread, report_undeliverable
+from streams.clock import LoopClock
+from streams.errors import StreamClosedError
+from streams.strategy import StreamStatistics
+
+if TYPE_CHECKING:
+    from streams.clock import Clock, TimerHandle
+
+__all__ = ("Emitter",)
+
+T = TypeVar("T")
+
+_EARLY = 256  # sends that are kept before there is a handler; Spring keeps them without a bound
+
+
+class _State(Enum):
+    """Forwards only: EARLY -> ATTACHED -> CLOSING -> CLOSED, where each step may be left out."""
+
+    EARLY = "early"  # no handler yet
+    ATTACHED = "attached"
+    CLOSING = "closing"  # complete was called: what was sent before goes first
+    CLOSED = "closed"
+
+
+class _Sent(NamedTuple):
+    """One item on its way, and who waits for it: called with None when it was taken, else with what went wrong."""
+
+    item: Any
+    answer: Callable[[Exception | None], object] | None
+
+
+class Emitter(Generic[T]):
+    """A producer's end that waits for its one consumer, item by item.
+
+    Args:
+        timeout_s: how many seconds after `attach` the emitter ends by itself; None: never.
+        clock: measures the timeout; the loop's own unless given.
+
+    Raises:
+        TypeError, ValueError: a timeout that is not a finite number above 0.
+    """
+
+    def __init__(self, timeout_s: float | None = None, *, clock: Clock | None = None) -> None:
+        if timeout_s is not None:
+            if isinstance(timeout_s, bool) or not isinstance(timeout_s, (int, float)):
+                raise TypeError(f"timeout_s must be a number of seconds above 0, or None: never; got {timeout_s!r}")
+            if not 0 < timeout_s < float("inf"):
+                raise ValueError(
+                    f"timeout_s must be a finite number of seconds above 0, or None: never; got {timeout_s!r}"
+                )
+        self._timeout_s = timeout_s
+        self._clock = clock
+        self._timer: TimerHandle | None = None
+        self._lock = threading.Lock()
+        self._state = _State.EARLY
+        self._error: Exception | None = None
+        self._waiting: deque[_Sent] = deque()
+        self._in_hand: list[_Sent] = []
+        self._thread: LoopThread | None = None
+        self._pump: asyncio.Task[None] | None = None
+        self._news: asyncio.Event | None = None
+        self._on_timeout: list[Callable[[], object]] = []
+        self._on_error: list[Callable[[Exception], object]] = []
+        self._on_completion: list[Callable[[], object]] = []
+        self._delivered = self._dropped = self._rejected = self._peak_held = 0
+
+    # ------------------------------------------------------------------ the producer's end
+
+    async def send(self, item: T) -> None:
+        """Hand one item over: returns when the handler has taken it.
+
+        Before there is a handler the item is kept and this returns at once, for the first 256 items; then it waits.
+        Items whose sends wait together may be handed over together, in order. A cancelled send that still waits is
+        withdrawn.
+
+        Raises:
+            StreamClosedError: the emitter has ended, or ends while this waits.
+            Exception: what the handler raised on this item; the emitter has failed with it, do not call complete.
+        """
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[None] = loop.create_future()
+        thread = LoopThread()
+        sent = self._accept(item, lambda error: thread.run(partial(_settle, answer, error)))
+        if sent is None:
+            return
+        try:
+            await answer
+        except asyncio.CancelledError:
+            self._withdraw(sent)
+            raise
+
+    def send_blocking(self, item: T) -> None:
+        """Do as `send` does, from another thread, which waits.
+
+        Raises:
+            RuntimeError: called in a thread that runs an event loop, which would stop.
+            StreamClosedError, Exception: as `send`.
+        """
+        if _runs_loop():
+            raise RuntimeError("send_blocking would stop the event loop; in its thread use `await emitter.send(item)`")
+        answers: list[Exception | None] = []
+        answered = threading.Event()
+
+        def answer(error: Exception | None) -> None:
+            answers.append(error)
+            answered.set()
+
+        if self._accept(item, answer) is None:
+            return
+        answered.wait()
+        if answers[0] is not None:
+            raise answers[0]
+
+    def complete(self) -> None:
+        """End well, behind what has been sent. From any thread; again, and after any other end, it does nothing."""
+        self._close(None)
+
+    def complete_with_error(self, error: Exception) -> None:
+        """End with `error`, behind what has been sent: `on_error` callbacks hear of it, then those of `on_completion`.
+
+        From any thread. After an end the error is reported as undeliverable.
+
+        Raises:
+            TypeError: not an Exception.
+        """
+        if not isinstance(error, Exception):
+            raise TypeError(f"error must be an Exception; got {error!r}")
+        if not self._close(error):
+            report_undeliverable(error)
+
+    # ------------------------------------------------------------------ callbacks
+
+    def on_timeout(self, callback: Callable[[], object]) -> None:
+        """Hear, in order of registration and before `on_completion`, that `timeout_s` has passed."""
+        self._on_timeout.append(callback)
+
+    def on_error(self, callback: Callable[[Exception], object]) -> None:
+        """Hear, before `on_completion`, what the handler raised or what `complete_with_error` was given."""
+        self._on_error.append(callback)
+
+    def on_completion(self, callback: Callable[[], object]) -> None:
+        """Hear, once, that the emitter has ended, in whatever way: the place to clean up. At once if it has."""
+        with self._lock:
+            ended = self._state is _State.CLOSED
+            if not ended:
+                self._on_completion.append(callback)
+        if ended:
+            _call_all([callback])
+
+    # ------------------------------------------------------------------ the consumer's end
+
+    def attach(self, handler: Callable[[list[T]], Awaitable[object]]) -> None:
+        """Give the emitter its consumer: `handler` is awaited with one non-empty list of items after the other.
+
+        What was sent before comes first, in order. If it raises, the emitter fails with that exception.
+
+        Raises:
+            RuntimeError: there is a handler already, or no event loop is running.
+            TypeError: not a function.
+        """
+        if not callable(handler):
+            raise TypeError(f"handler must be a coroutine function of (items); got {handler!r}")
+        thread = LoopThread("attaching a handler")
+        with self._lock:
+            if self._pump is not None:
+                raise RuntimeError("the emitter has its handler already")
+            if self._state is _State.EARLY:
+                self._state = _State.ATTACHED
+            self._thread = thread
+            self._news = asyncio.Event()
+            self._pump = thread.loop.create_task(self._hand_over(handler))
+        if self._timeout_s is not None and self._state is not _State.CLOSED:
+            clock = self._clock or LoopClock.current()
+            self._timer = clock.call_at(clock.now_ns() + round(self._timeout_s * 1_000_000_000), self._time_out)
+
+    async def wait_closed(self) -> None:
+        """Wait until the emitter has ended and its callbacks have run. Raises nothing."""
+        closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        thread = LoopThread()
+        self.on_completion(lambda: thread.run(partial(_settle, closed, None)))
+        await closed
+
+    @property
+    def statistics(self) -> StreamStatistics:
+        """The counts so far: a snapshot. A send that waits is not counted; one that the handler works on is held."""
+        with self._lock:
+            held = self._held()
+            counted = self._delivered + self._dropped + self._rejected + held
+            peak = max(self._peak_held, held)
+            return StreamStatistics(counted, self._delivered, self._dropped, 0, self._rejected, held, peak, 0)
+
+    # ------------------------------------------------------------------ from the producer to the handler
+
+    def _accept(self, item: T, answer: Callable[[Exception | None], object]) -> _Sent | None:
+        """Put one item in line; None if nobody has to wait for it."""
+        with self._lock:
+            if self._state in {_State.CLOSING, _State.CLOSED}:
+                self._rejected += 1
+                raise StreamClosedError("the emitter has ended: nothing can be sent any more")
+            early = self._state is _State.EARLY and len(self._waiting) < _EARLY
+            sent = _Sent(item, None if early else answer)
+            self._waiting.append(sent)
+        if early:
+            return None
+        self._tell_pump()
+        return sent
+
+    def _withdraw(self, sent: _Sent) -> None:
+        with self._lock:
+            for place, waiting in enumerate(self._waiting):
+                if waiting is sent:
+                    del self._waiting[place]
+                    return
+
+    def _tell_pump(self) -> None:
+        thread, news = self._thread, self._news
+        if thread is not None and news is not None and not thread.run(news.set):
+            self._finish(StreamClosedError("the event loop of the handler is closed"))
+
+    async def _hand_over(self, handler: Callable[[list[T]], Awaitable[object]]) -> None:
+        """Hand over all that waits, again and again, until the emitter closes."""
+        failure: Exception | None = None
+        try:
+            while await self._next_in_hand():
+                await handler([sent.item for sent in self._in_hand])
+                self._answer_taken()
+            failure = self._error
+        except Exception as error:  # whatever it is, it is the emitter's end
+            failure = error
+        except asyncio.CancelledError:
+            failure = StreamClosedError("the task that hands items over was cancelled")
+            raise
+        finally:
+            self._finish(failure)
+
+    async def _next_in_hand(self) -> bool:
+        """Wait for items, take all that wait; False when the emitter is to close and all is handed over."""
+        news = self._news
+        assert news is not None
+        while True:
+            news.clear()
+            with self._lock:
+                early = [sent for sent in self._waiting if sent.answer is None]  # they stand first, and go first
+                self._in_hand = early or list(self._waiting)
+                for _ in self._in_hand:
+                    self._waiting.popleft()
+                self._peak_held = max(self._peak_held, len(self._in_hand))
+                if self._in_hand:
+                    return True
+                if self._state is not _State.ATTACHED:
+                    return False
+            await news.wait()
+
+    def _answer_taken(self) -> None:
+        with self._lock:
+            taken, self._in_hand = self._in_hand, []
+            self._delivered += len(taken)
+        for sent in taken:
+            if sent.answer is not None:
+                sent.answer(None)
+
+    # ------------------------------------------------------------------ the end
+
+    def _close(self, error: Exception | None) -> bool:
+        with self._lock:
+            if self._state in {_State.CLOSING, _State.CLOSED}:
+                return False
+            self._state = _State.CLOSING
+            self._error = error
+            pending = self._pump is not None or bool(self._waiting)
+        if pending:
+            self._tell_pump()
+        else:  # nothing to hand over, and nobody to do it
+            self._finish(error)
+        return True
+
+    def _time_out(self) -> None:
+        if self._finish(None, timed_out=True) and self._pump is not None:
+            self._pump.cancel()
+
+    def _finish(self, failure: Exception | None, *, timed_out: bool = False) -> bool:
+        """Close for good, answer everybody who still waits, and run the callbacks; False if that was done before."""
+        with self._lock:
+            if self._state is _State.CLOSED:
+                return False
+            self._state = _State.CLOSED
+            in_hand, self._in_hand = self._in_hand, []
+            waiting, self._waiting = self._waiting, deque()
+            early = sum(sent.answer is None for sent in waiting)
+            self._dropped += len(in_hand) + early
+            self._rejected += len(waiting) - early
+            callbacks: list[Callable[[], object]] = list(self._on_timeout) if timed_out else []
+            if failure is not None:
+                callbacks += [partial(callback, failure) for callback in self._on_error]
+            callbacks += self._on_completion
+        if self._timer is not None:
+            self._timer.cancel()
+        closed = StreamClosedError("the emitter timed out" if timed_out else "the emitter has ended")
+        for sent in in_hand:
+            _answer(sent, failure or closed)
+        for sent in waiting:
+            _answer(sent, closed)
+        _call_all(callbacks)
+        return True
+
+    def _held(self) -> int:
+        return len(self._in_hand) + sum(sent.answer is None for sent in self._waiting)
+
+
+def _answer(sent: _Sent, error: Exception) -> None:
+    if sent.answer is not None:
+        sent.answer(error)
+
+
+def _settle(answer: asyncio.Future[None], error: Exception | None) -> None:
+    if answer.done():
+        return
+    if error is None:
+        answer.set_result(None)
+    else:
+        answer.set_exception(error)
+
+
+def _call_all(callbacks: list[Callable[[], object]]) -> None:
+    for callback in callbacks:
+        try:
+            callback()
+        except Exception as error:  # the others still run
+            report_undeliverable(error)
+
+
+def _runs_loop() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True

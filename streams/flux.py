@@ -1,0 +1,534 @@
+"""Flux and its FluxSink, after Reactor: signals arrive in the thread of one event loop, items may come from any thread.
+
+"asyncio-queue-based" means: the overflow core with asyncio waiters on both ends is the queue. A consumer that is busy
+or waits is woken once for all that has come, not once per item; a producer waits only where SUSPEND says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import threading
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
+
+from streams import conversion
+from streams.affinity import LoopThread, report_undeliverable
+from streams.batches import AsyncStream
+from streams.boundary import Boundary, Delivery, Relay, checked_subscriber, unbounded
+from streams.clock import LoopClock
+from streams.errors import AlreadySubscribedError, StreamClosedError
+from streams.overflow import BackpressureStrategy, BufferOverflow, EmitResult
+from streams.rate_limit import RateLimit
+from streams.strategy import checked_overflow, checked_strategy
+
+if TYPE_CHECKING:
+    from streams.clock import Clock
+    from streams.reactive import Publisher, Subscriber
+
+__all__ = ("Flux", "FluxSink")
+
+T = TypeVar("T")
+
+_ITEMS_PER_TURN = 64  # what a source that never waits may emit before other tasks get a turn
+_WOULD_SUSPEND: Final = EmitResult.WOULD_SUSPEND  # an attribute of an Enum is slow to reach
+
+
+class FluxSink(Generic[T]):
+    """The producer's end of one subscription of `Flux.create`.
+
+    Attributes:
+        next: offers one item: `sink.next(item) -> EmitResult`. From any thread; never raises, never waits; final. (It
+            is the core's `offer` itself, so that an ordinary item costs no further call.)
+    """
+
+    __slots__ = ("_boundary", "_ended_by", "_on_cancel", "_on_dispose", "_thread", "next")
+
+    next: Callable[[T], EmitResult]
+
+    def __init__(self, boundary: Boundary[T], thread: LoopThread) -> None:
+        self.next = boundary.buffer.offer
+        self._boundary = boundary
+        self._thread = thread
+        self._on_cancel: Callable[[], object] | None = None
+        self._on_dispose: Callable[[], object] | None = None
+        self._ended_by: str | None = None
+        boundary.on_end(self._end)
+
+    async def send(self, item: T) -> EmitResult:
+        """Offer one item, and wait for room where the rule is SUSPEND: first come, first served.
+
+        In the thread of the loop. Returns as `next` does, never WOULD_SUSPEND. It gives other tasks a turn only when
+        it has to wait. If the wait is cancelled the item is not stored, unless it was just before.
+        """
+        result = self.next(item)
+        return result if result is not _WOULD_SUSPEND else await self._wait(item)
+
+    def send_blocking(self, item: T) -> EmitResult:
+        """Do as `send` does, from another thread, which waits.
+
+        Raises:
+            RuntimeError: called in the thread of the loop, which would wait for itself.
+        """
+        if self._thread.is_here:
+            raise RuntimeError("send_blocking would stop the event loop; in its thread use `await sink.send(item)`")
+        answer: list[EmitResult] = []
+        answered = threading.Event()
+
+        def resume(result: EmitResult) -> None:
+            answer.append(result)
+            answered.set()
+
+        result = self._boundary.buffer.offer_or_wait(item, resume)
+        if result is not _WOULD_SUSPEND:
+            return result
+        answered.wait()
+        return answer[0]
+
+    def complete(self) -> EmitResult:
+        """End the stream behind what is held. From any thread. OK, FAIL_TERMINATED or FAIL_CANCELLED."""
+        return self._boundary.buffer.complete()
+
+    def error(self, error: Exception) -> EmitResult:
+        """Fail the stream behind what is held. From any thread. OK, FAIL_TERMINATED or FAIL_CANCELLED.
+
+        An error that comes after the end goes to the loop's exception handler.
+
+        Raises:
+            TypeError: not an Exception.
+        """
+        if not isinstance(error, Exception):
+            raise TypeError(f"error must be an Exception; got {error!r}")
+        return self._boundary.fail(error)
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether nothing is accepted any more: the consumer cancelled, or the stream has ended or failed."""
+        return not self._boundary.buffer.is_active
+
+    @property
+    def requested(self) -> int:
+        """Items requested and not yet delivered; UNBOUNDED if without end."""
+        return self._boundary.buffer.demand
+
+    @property
+    def statistics(self) -> Any:
+        """The counts of this subscription so far: a snapshot (StreamStatistics)."""
+        return self._boundary.statistics
+
+    def on_request(self, callback: Callable[[int], object]) -> FluxSink[T]:
+        """Hear of demand: at once of what there is, then of each increment, before items are delivered for it.
+
+        If `callback` raises, the stream fails with that exception.
+
+        Raises:
+            RuntimeError: there is a callback already.
+        """
+        self._boundary.buffer.tell_demand(callback)
+        return self
+
+    def on_cancel(self, callback: Callable[[], object]) -> FluxSink[T]:
+        """Hear, once, that the consumer cancelled; at once if it has.
+
+        A second callback is called at once and the first stays, as in Reactor.
+        """
+        if self._on_cancel is not None or self._ended_by == "cancel":
+            callback()
+        elif self._ended_by is None:
+            self._on_cancel = callback
+        return self
+
+    def on_dispose(self, callback: Callable[[], object]) -> FluxSink[T]:
+        """Hear, once, that the stream has ended, in whatever way, behind `on_cancel`; at once if it has.
+
+        A second callback is called at once and the first stays, as in Reactor.
+        """
+        if self._on_dispose is not None or self._ended_by is not None:
+            callback()
+        else:
+            self._on_dispose = callback
+        return self
+
+    def _end(self, cancelled: bool) -> None:
+        self._ended_by = "cancel" if cancelled else "terminal"
+        callbacks = (self._on_cancel if cancelled else None, self._on_dispose)
+        for callback in callbacks:
+            if callback is not None:
+                try:
+                    callback()
+                except Exception as error:  # rule 3.15: cancel returns normally
+                    report_undeliverable(error)
+
+    async def _wait(self, item: T) -> EmitResult:
+        answer: asyncio.Future[EmitResult] = self._thread.loop.create_future()
+
+        def settle(result: EmitResult) -> None:
+            if not answer.done():
+                answer.set_result(result)
+
+        def resume(result: EmitResult) -> None:
+            self._thread.run(partial(settle, result))
+
+        result = self._boundary.buffer.offer_or_wait(item, resume)
+        if result is not _WOULD_SUSPEND:
+            return result
+        try:
+            return await answer
+        except asyncio.CancelledError:
+            self._boundary.buffer.stop_waiting(resume)
+            raise
+
+
+class Flux(AsyncStream[T]):
+    """A stream whose consumer runs on an event loop. Cold: each subscription starts its source anew.
+
+    Subscribe a Reactive Streams Subscriber, or take with `async for` or `batches`. All need a running loop.
+    """
+
+    __slots__ = ("_delay_error", "_on_drop", "_start", "_strategy", "_ttl_ns")
+
+    def __init__(
+        self,
+        strategy: BackpressureStrategy,
+        start: Callable[[Boundary[T], LoopThread], object],
+        *,
+        delay_error: bool = True,
+        on_drop: Callable[[T], object] | None = None,
+        ttl_ns: int | None = None,
+    ) -> None:
+        """Used by the makers and operators of this class."""
+        if on_drop is not None and not callable(on_drop):
+            raise TypeError(f"on_drop must be a function of (item) or None; got {on_drop!r}")
+        self._strategy = checked_strategy(strategy)
+        self._start = start
+        self._delay_error = delay_error
+        self._on_drop = on_drop
+        self._ttl_ns = ttl_ns
+
+    # ------------------------------------------------------------------ makers
+
+    @staticmethod
+    def create(
+        producer: Callable[[FluxSink[Any]], object],
+        strategy: BackpressureStrategy,
+        *,
+        on_drop: Callable[[Any], object] | None = None,
+    ) -> Flux[Any]:
+        """Make a stream of what `producer` gives to its sink, once per subscription.
+
+        Args:
+            producer: a function, which runs inline in the loop's thread at subscription and returns; or a coroutine
+                function, which runs as a task, is cancelled when the consumer cancels or a rule or callback fails the
+                stream, and completes the stream when it returns without a terminal. What it raises fails the stream.
+            strategy: what to do when the consumer is slower. There is no default.
+            on_drop: hears of every lost item. If it raises, the stream fails with that exception.
+
+        Raises:
+            TypeError: an argument that is none of these.
+        """
+        if not callable(producer):
+            raise TypeError(f"producer must be a function or coroutine function of (sink); got {producer!r}")
+
+        def start(boundary: Boundary[Any], thread: LoopThread) -> None:
+            sink: FluxSink[Any] = FluxSink(boundary, thread)
+            try:
+                running = producer(sink)
+            except Exception as error:  # rule 1.4, whatever it is
+                boundary.fail(error)
+            else:
+                if inspect.iscoroutine(running):
+                    _run_task(boundary, running)
+
+        return Flux(strategy, start, on_drop=on_drop)
+
+    @staticmethod
+    def from_async_iterable(iterable: AsyncIterable[T]) -> Flux[T]:
+        """Make a stream that pulls: the iterable is advanced only for demand.
+
+        So the source is held back and nothing is lost.
+        An iterator (an async generator, say) can be read once: a second subscription fails with
+        AlreadySubscribedError. It is closed when the consumer cancels. That it has ended is known only when it is
+        asked for more than it has.
+
+        Raises:
+            TypeError: not an async iterable.
+        """
+        if not hasattr(iterable, "__aiter__"):
+            raise TypeError(f"iterable must be an async iterable; got {iterable!r}")
+        subscribed = False
+
+        def start(boundary: Boundary[T], thread: LoopThread) -> None:
+            nonlocal subscribed
+            if subscribed and hasattr(iterable, "__anext__"):
+                boundary.fail(AlreadySubscribedError("this async iterator can be read once and has a subscriber"))
+                return
+            subscribed = True
+            _run_task(boundary, _pull(iterable, boundary))
+
+        return Flux(BackpressureStrategy.ERROR, start)
+
+    @staticmethod
+    def from_publisher(publisher: Publisher[T]) -> Flux[T]:
+        """Make a stream of another publisher's signals, which may come from any thread.
+
+        Demand and cancellation go on to it. A publisher that sends more than was requested is cancelled, and the stream
+        fails with BufferOverflowError.
+
+        Raises:
+            TypeError: not a publisher.
+        """
+        if not callable(getattr(publisher, "subscribe", None)):
+            raise TypeError(f"publisher must have a method subscribe(subscriber); got {publisher!r}")
+
+        def start(boundary: Boundary[T], thread: LoopThread) -> None:
+            publisher.subscribe(Relay(boundary, lambda source: boundary.buffer.tell_demand(source.request)))
+
+        return Flux(BackpressureStrategy.ERROR, start)
+
+    @staticmethod
+    def just(*items: T) -> Flux[T]:
+        """Make a stream of these items, as demand allows."""
+
+        def start(boundary: Boundary[T], thread: LoopThread) -> None:
+            if items:
+                boundary.buffer.tell_demand(partial(_emit_on_request, boundary, iter(items), [len(items)]))
+            else:
+                boundary.buffer.complete()
+
+        return Flux(BackpressureStrategy.ERROR, start)
+
+    @staticmethod
+    def empty() -> Flux[Any]:
+        """Make a stream that completes at once."""
+        return Flux(BackpressureStrategy.ERROR, lambda boundary, thread: boundary.buffer.complete())
+
+    @staticmethod
+    def error(error: Exception) -> Flux[Any]:
+        """Make a stream that fails at once.
+
+        Raises:
+            TypeError: not an Exception.
+        """
+        if not isinstance(error, Exception):
+            raise TypeError(f"error must be an Exception; got {error!r}")
+        return Flux(BackpressureStrategy.ERROR, lambda boundary, thread: boundary.fail(error))
+
+    # ------------------------------------------------------------------ operators
+
+    def on_backpressure_buffer(
+        self,
+        capacity: int | None,
+        *,
+        overflow: BufferOverflow = BufferOverflow.ERROR,
+        delay_error: bool = True,
+        on_drop: Callable[[T], object] | None = None,
+        ttl_s: float | None = None,
+        clock: Clock | None = None,
+    ) -> Flux[T]:
+        """Take all that comes and hold up to `capacity` items beyond demand.
+
+        Args:
+            capacity: at least 1, exact; None: unbounded.
+            overflow: what happens to an item that finds no room. Not SUSPEND: what comes from a stream cannot wait.
+            delay_error: whether errors, of the source or of overflow, come behind the held items (Reactor's way).
+            on_drop: hears of every lost item.
+            ttl_s: how many seconds an item may wait unpromised before it is dropped; None: for ever.
+            clock: measures `ttl_s`; the loop's own unless given.
+
+        Raises:
+            TypeError, ValueError: an argument that makes no sense, by name.
+        """
+        if checked_overflow(overflow) is BufferOverflow.SUSPEND:
+            raise ValueError("overflow=SUSPEND needs a producer that can wait; use Flux.create or from_async_iterable")
+        strategy = BackpressureStrategy.buffer(capacity, overflow)
+        if ttl_s is None:
+            return self._protected(strategy, on_drop, delay_error=delay_error)
+        if isinstance(ttl_s, bool) or not isinstance(ttl_s, (int, float)) or not 0 < ttl_s < float("inf"):
+            raise ValueError(f"ttl_s must be a finite number of seconds above 0, or None: no age limit; got {ttl_s!r}")
+
+        def start(boundary: Boundary[T], thread: LoopThread) -> None:
+            self.subscribe(_AgingRelay(boundary, clock or LoopClock.current()))
+
+        ttl_ns = max(1, round(ttl_s * 1_000_000_000))
+        return Flux(strategy, start, on_drop=on_drop, delay_error=delay_error, ttl_ns=ttl_ns)
+
+    def on_backpressure_drop(self, on_drop: Callable[[T], object] | None = None) -> Flux[T]:
+        """Take all that comes; lose what arrives without demand."""
+        return self._protected(BackpressureStrategy.DROP, on_drop)
+
+    def on_backpressure_latest(self, on_drop: Callable[[T], object] | None = None) -> Flux[T]:
+        """Take all that comes; without demand keep the newest. An error overtakes it."""
+        return self._protected(BackpressureStrategy.LATEST, on_drop, delay_error=False)
+
+    def on_backpressure_error(self) -> Flux[T]:
+        """Take all that comes; fail with BufferOverflowError at what arrives without demand."""
+        return self._protected(BackpressureStrategy.ERROR, None)
+
+    def on_backpressure_reduce(self, reducer: Callable[[T, T], T], max_merged: int | None = None) -> Flux[T]:
+        """Take all that comes; without demand fold it into one item, see `BackpressureStrategy.reduce`.
+
+        An error overtakes it.
+        """
+        return self._protected(BackpressureStrategy.reduce(reducer, max_merged), None, delay_error=False)
+
+    def limit_rate(self, high: int, low: int | None = None) -> Flux[T]:
+        """Pass demand on in portions: `high` first, then `low` whenever that many items have gone downstream.
+
+        Args:
+            high: the most that is outstanding, at least 1.
+            low: the size of the later portions. None, or as much as `high`: 75 % of it. 0: all of `high` when all is
+                used.
+
+        Raises:
+            TypeError, ValueError: a number that makes no sense.
+        """
+        limit = RateLimit(high, low)
+
+        def start(boundary: Boundary[T], thread: LoopThread) -> None:
+            self.subscribe(limit.relay(boundary))
+
+        return Flux(limit.strategy, start)
+
+    def to_observable(self) -> Any:
+        """Return a reactivex Observable of this stream, a push with unbounded demand.
+
+        Subscribing to it needs a running loop.
+        """
+        return conversion.to_observable(self)
+
+    def _protected(
+        self,
+        strategy: BackpressureStrategy,
+        on_drop: Callable[[T], object] | None,
+        *,
+        delay_error: bool = True,
+    ) -> Flux[T]:
+        def start(boundary: Boundary[T], thread: LoopThread) -> None:
+            self.subscribe(Relay(boundary, unbounded))
+
+        return Flux(strategy, start, on_drop=on_drop, delay_error=delay_error)
+
+    # ------------------------------------------------------------------ subscribing
+
+    def subscribe(self, subscriber: Subscriber[T]) -> None:
+        """Connect a Subscriber: it hears `on_subscribe` first, then signals in the thread of the running loop.
+
+        A subscriber that raises is cancelled, and its exception goes to the loop's exception handler (rule 2.13).
+        Whether the same subscriber may be subscribed twice is its own affair (rule 2.12): each time is a subscription
+        of its own.
+
+        Raises:
+            TypeError: not a Subscriber.
+            RuntimeError: no event loop is running.
+        """
+        checked_subscriber(subscriber)
+        thread = LoopThread("subscribing to a Flux")
+        boundary = self._new_boundary(thread)
+        if Delivery(boundary, subscriber, thread).start():
+            self._start(boundary, thread)
+
+    def _new_boundary(self, thread: LoopThread) -> Boundary[T]:
+        return Boundary(
+            self._strategy,
+            delay_error=self._delay_error,
+            ttl_ns=self._ttl_ns,
+            on_drop=self._on_drop,
+            thread=thread,
+        )
+
+    def _connect(self, boundary: Boundary[T]) -> None:
+        self._start(boundary, LoopThread())
+
+
+class _AgingRelay(Relay[T]):
+    """A Relay that tells the time with each item and drops what has become too old."""
+
+    __slots__ = ("_armed", "_clock")
+
+    def __init__(self, boundary: Boundary[T], clock: Clock) -> None:
+        super().__init__(boundary, unbounded)
+        self._clock = clock
+        self._armed = False
+
+    def on_next(self, item: T) -> None:
+        self._boundary.buffer.offer(item, self._clock.now_ns())
+        if not self._armed:
+            self._arm()
+
+    def _arm(self) -> None:
+        due_ns = self._boundary.buffer.next_expiry_ns
+        self._armed = due_ns is not None
+        if due_ns is not None:
+            self._clock.call_at(due_ns, self._expire)
+
+    def _expire(self) -> None:
+        self._boundary.buffer.expire(self._clock.now_ns())
+        self._arm()
+
+
+_TASKS: set[asyncio.Task[None]] = set()  # a loop keeps only weak references to its tasks
+
+
+def _run_task(boundary: Boundary[Any], work: Coroutine[Any, Any, object]) -> None:
+    task = asyncio.get_running_loop().create_task(_produce(boundary, work))
+    _TASKS.add(task)
+    task.add_done_callback(_TASKS.discard)
+    boundary.connect(task.cancel)
+
+
+async def _produce(boundary: Boundary[Any], work: Coroutine[Any, Any, object]) -> None:
+    """Run a producer to its end, and end the stream with it if it did not do so itself."""
+    try:
+        await work
+    except Exception as error:  # rule 1.4, whatever it is
+        boundary.fail(error)
+    except asyncio.CancelledError:
+        boundary.buffer.fail(StreamClosedError("the task of the producer was cancelled"))
+        raise
+    else:
+        boundary.buffer.complete()
+
+
+async def _pull(iterable: AsyncIterable[T], boundary: Boundary[T]) -> None:
+    """Advance `iterable` once for each item of demand, and close it at the end if that can be done."""
+    demand = 0
+    more = asyncio.Event()
+
+    def on_request(n: int) -> None:
+        nonlocal demand
+        demand += n
+        more.set()
+
+    iterator: AsyncIterator[T] = aiter(iterable)
+    boundary.buffer.tell_demand(on_request)
+    pulled = 0
+    try:
+        while True:
+            while not demand:
+                more.clear()
+                await more.wait()
+            try:
+                item = await anext(iterator)
+            except StopAsyncIteration:
+                return
+            demand -= 1
+            boundary.buffer.offer(item)
+            pulled += 1
+            if pulled % _ITEMS_PER_TURN == 0:
+                await asyncio.sleep(0)
+    finally:
+        aclose = getattr(iterator, "aclose", None)
+        if aclose is not None:
+            await aclose()
+
+
+def _emit_on_request(boundary: Boundary[T], items: Iterator[T], left: list[int], n: int) -> None:
+    """Emit up to `n` more of `items`, of which `left[0]` are left, and complete with the last one."""
+    for _ in range(min(n, left[0])):
+        if not boundary.buffer.is_active:
+            return
+        left[0] -= 1
+        boundary.buffer.offer(next(items))
+    if not left[0]:
+        boundary.buffer.complete()
