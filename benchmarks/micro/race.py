@@ -57,7 +57,7 @@ class Speed:
     goal: float | None = None
 
     def cells(self) -> tuple[str, ...]:
-        """Return one line of the table. The ratio is the median of those of the single rounds, each beside its peer's."""
+        """Return one line of the table. The ratio is the median of the rounds' own ratios."""
         ratios = [ours / theirs for ours, theirs in zip(self.rates, self.peer_rates, strict=True)]
         ratio = median(ratios)
         shown = f"{ratio:.2f} x ({min(ratios):.2f}..{max(ratios):.2f})"
