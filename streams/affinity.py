@@ -40,6 +40,8 @@ class LoopThread:
             False if the loop has been closed: `callback` is never called.
         """
         if self._ident == get_ident():
+            if self.loop.is_closed():
+                return False
             callback()
             return True
         try:

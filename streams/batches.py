@@ -43,8 +43,8 @@ class AsyncStream(Generic[T], ABC):
         outstanding while the loop's body runs. With `prefetch=1` even an idle reader loses the second item of a burst
         under DROP: give it as much as may arrive in one turn of the event loop.
 
-        Leaving the loop cancels at once; a cancelled wait does not, so `asyncio.wait_for(anext(batches), ...)` may be
-        repeated.
+        Leaving an `async for` over it cancels at once, unless you hold the iterator in a variable of your own: then
+        `aclose` does. A cancelled wait does not cancel, so `asyncio.wait_for(anext(batches), ...)` may be repeated.
 
         Args:
             max_items: the most items in one list.
@@ -140,7 +140,11 @@ class _Taking(Generic[T]):
         """Wait until something can be taken; raise the terminal if that is what came."""
         if self._ended:
             raise StopAsyncIteration
-        terminal = await self._parking.wait()
+        try:
+            terminal = await self._parking.wait()
+        except BaseException:
+            del self  # a traceback keeps its frames: a cancelled task must not keep an abandoned iterator alive
+            raise
         if terminal is None:
             return
         self._ended = True
@@ -167,7 +171,11 @@ class Batches(_Taking[T], AsyncIterator[list[T]]):
 
     async def __anext__(self) -> list[T]:
         while not (items := self._take(self._max_items)):
-            await self._wait()
+            try:
+                await self._wait()
+            except BaseException:
+                del self  # see `_wait`
+                raise
         return items
 
 
@@ -185,6 +193,12 @@ class Items(_Taking[T], AsyncIterator[T]):
         while True:
             try:
                 return self._pop()
-            except IndexError:
-                if not self._boundary.buffer.claim(self._claimed):
-                    await self._wait()
+            except IndexError:  # left before anything else is raised, or it would be named as its context
+                pass
+            if self._boundary.buffer.claim(self._claimed):
+                continue
+            try:
+                await self._wait()
+            except BaseException:
+                del self  # see `_wait`
+                raise

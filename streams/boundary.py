@@ -7,8 +7,12 @@ are made (Flowable).
 
 from __future__ import annotations
 
+import inspect
+import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
+from itertools import repeat
 from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 
 from streams.affinity import LoopThread, report_undeliverable
@@ -18,9 +22,20 @@ from streams.reactive import UNBOUNDED
 if TYPE_CHECKING:
     from streams.reactive import Subscriber, Subscription
 
-__all__ = ("Boundary", "Delivery", "Relay", "checked_subscriber", "refuse_none", "unbounded")
+__all__ = (
+    "Boundary",
+    "Delivery",
+    "DirectDelivery",
+    "LoopDelivery",
+    "Relay",
+    "checked_subscriber",
+    "refuse_none",
+    "unbounded",
+)
 
 T = TypeVar("T")
+
+_SIGNALS_PER_TURN = 1024  # what is delivered on an event loop before its other tasks get a turn (rule 3.4)
 
 
 class Boundary(Generic[T]):
@@ -113,26 +128,24 @@ class Boundary(Generic[T]):
         return self.buffer.statistics
 
     def _call(self, callback: Callable[[], object]) -> None:
-        if self._thread is None:
-            _guarded(callback)
-        else:
-            self._thread.run(partial(_guarded, callback))
+        guarded = partial(_guarded, callback)
+        if self._thread is None or not self._thread.run(guarded):
+            guarded()  # also when the loop is closed: a source must not run on because its consumer has vanished
 
 
-class Delivery(Generic[T]):
+class Delivery(ABC, Generic[T]):
     """Hands the signals of one boundary to one Subscriber, one at a time and never nested.
 
     The core tells when a signal is due, and tells nobody else until it is asked again: that makes the delivery serial
     (rule 1.3), keeps a re-entrant request from recursing (rule 3.3), and coalesces the wake-ups from other threads.
     """
 
-    __slots__ = ("_boundary", "_next_signal", "_subscriber", "_thread")
+    __slots__ = ("_boundary", "_next_signal", "_subscriber")
 
-    def __init__(self, boundary: Boundary[T], subscriber: Subscriber[T], thread: LoopThread | None = None) -> None:
+    def __init__(self, boundary: Boundary[T], subscriber: Subscriber[T]) -> None:
         self._boundary = boundary
         self._next_signal = boundary.buffer.next_signal
         self._subscriber = subscriber
-        self._thread = thread
 
     def start(self) -> bool:
         """Give the subscriber its subscription; False if it wants nothing, so that the source need not be started."""
@@ -143,36 +156,24 @@ class Delivery(Generic[T]):
         self._deliver()
         return self._boundary.buffer.is_active
 
-    def push(self, item: T) -> None:
-        """Take an item of a serial source: hand it over at once if nothing is held and demand has no end."""
-        buffer = self._boundary.buffer
-        if not buffer.begin_passing():
-            buffer.offer(item)
-            return
-        try:
-            self._subscriber.on_next(item)
-        except Exception as error:  # rule 2.13, whatever it is
-            self._give_up(error)
-        buffer.end_passing(self._wake)
-
+    @abstractmethod
     def _wake(self) -> None:
-        if self._thread is None:
-            self._deliver()
-        elif not self._thread.run(self._deliver):
-            self._boundary.cancel()  # the loop is closed: nobody will ever take
+        """Deliver what is due, in the right thread. Called by the core, from any."""
 
-    def _deliver(self) -> None:
-        while True:
+    def _deliver(self, limit: int | None = None) -> bool:
+        """Deliver what is due, at most `limit` signals; False if there may be more."""
+        for _ in repeat(None) if limit is None else repeat(None, limit):
             signal = self._next_signal(self._wake)
             if signal is EMPTY:
-                return
+                return True
             if type(signal) is Terminal:
                 self._end(signal.error)
-                return
+                return True
             try:
                 self._subscriber.on_next(cast("T", signal))
             except Exception as error:  # rule 2.13, whatever it is
                 self._give_up(error)
+        return False
 
     def _end(self, error: Exception | None) -> None:
         subscriber = self._subscriber
@@ -183,6 +184,72 @@ class Delivery(Generic[T]):
         """A subscriber that raises is cancelled and hears nothing more (rule 2.13)."""
         self._boundary.cancel()
         report_undeliverable(error)
+
+
+class LoopDelivery(Delivery[T]):
+    """Delivers in the thread of an event loop: at once if that is where a signal becomes due, else on its next turn."""
+
+    __slots__ = ("_thread",)
+
+    def __init__(self, boundary: Boundary[T], subscriber: Subscriber[T], thread: LoopThread) -> None:
+        super().__init__(boundary, subscriber)
+        self._thread = thread
+
+    def _wake(self) -> None:
+        if not self._thread.run(self._deliver_some):
+            self._boundary.cancel()  # the loop is closed: nobody will ever take
+
+    def _deliver_some(self) -> None:
+        if not self._deliver(_SIGNALS_PER_TURN):
+            self._thread.loop.call_soon(self._deliver_some)
+
+
+class DirectDelivery(Delivery[T]):
+    """Delivers in whatever thread a signal becomes due, and hands over at once what need not be held."""
+
+    __slots__ = ("_claim", "_due", "_passing")
+
+    def __init__(self, boundary: Boundary[T], subscriber: Subscriber[T]) -> None:
+        super().__init__(boundary, subscriber)
+        self._passing = False
+        self._due: list[None] = []
+        self._claim = threading.Lock()
+
+    def push(self, item: T) -> None:
+        """Take an item of a serial source.
+
+        While it is handed over, whoever finds a signal due leaves a mark, and that is delivered behind the item. Each
+        side first says what it does and then looks at the other, so that nothing is missed.
+        """
+        buffer = self._boundary.buffer
+        if self._passing:  # re-entrant: behind the item that is being handed over
+            buffer.offer(item)
+            return
+        self._passing = True
+        if buffer.direct:
+            buffer.passed += 1
+            try:
+                self._subscriber.on_next(item)
+            except Exception as error:  # rule 2.13, whatever it is
+                self._give_up(error)
+            finally:
+                self._passing = False
+        else:
+            self._passing = False
+            buffer.offer(item)
+        if self._due:
+            self._deliver_due()
+
+    def _wake(self) -> None:
+        self._due.append(None)
+        if not self._passing:
+            self._deliver_due()
+
+    def _deliver_due(self) -> None:
+        with self._claim:
+            mine, self._due = self._due, []
+        for _ in mine:
+            self._deliver()
 
 
 class Relay(Generic[T]):
@@ -234,12 +301,14 @@ def checked_subscriber(subscriber: Any) -> Any:
     """Return `subscriber` if it is one.
 
     Raises:
-        TypeError: naming the methods that it lacks (rule 1.9 for None).
+        TypeError: naming the methods that it lacks (rule 1.9 for None), or an `on_next` that is a coroutine function.
     """
     wanted = ("on_subscribe", "on_next", "on_error", "on_complete")
     missing = [name for name in wanted if not callable(getattr(subscriber, name, None))]
     if missing:
         raise TypeError(f"a Subscriber has the methods {', '.join(wanted)}; {subscriber!r} lacks {', '.join(missing)}")
+    if inspect.iscoroutinefunction(subscriber.on_next):
+        raise TypeError(f"on_next must not be a coroutine function: use `async for` or for_each; got {subscriber!r}")
     return subscriber
 
 

@@ -92,11 +92,13 @@ class Emitter(Generic[T]):
 
         Raises:
             StreamClosedError: the emitter has ended, or ends while this waits.
+            RuntimeError: called by the handler, which would wait for itself.
             Exception: what the handler raised on this item; the emitter has failed with it, do not call complete.
         """
-        loop = asyncio.get_running_loop()
-        answer: asyncio.Future[None] = loop.create_future()
-        thread = LoopThread()
+        if self._pump is not None and asyncio.current_task() is self._pump:
+            raise RuntimeError("send in the emitter's own handler would wait for itself: send from another task")
+        thread = LoopThread("sending")
+        answer: asyncio.Future[None] = thread.loop.create_future()
         sent = self._accept(item, lambda error: thread.run(partial(_settle, answer, error)))
         if sent is None:
             return
@@ -190,6 +192,14 @@ class Emitter(Generic[T]):
             clock = self._clock or LoopClock.current()
             self._timer = clock.call_at(clock.now_ns() + round(self._timeout_s * 1_000_000_000), self._time_out)
 
+    def cancel(self) -> None:
+        """End at once because the consumer has gone: a handler that works is cancelled, sends that wait raise.
+
+        They raise StreamClosedError; then `on_completion` callbacks run. In the thread of the loop. Again it does
+        nothing.
+        """
+        self._stop()
+
     async def wait_closed(self) -> None:
         """Wait until the emitter has ended and its callbacks have run. Raises nothing."""
         closed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -244,6 +254,8 @@ class Emitter(Generic[T]):
             failure = self._error
         except Exception as error:  # whatever it is, it is the emitter's end
             failure = error
+            if not self._on_error and all(sent.answer is None for sent in self._in_hand):
+                report_undeliverable(error)  # early items have no sender who waits, and nobody else listens
         except asyncio.CancelledError:
             failure = StreamClosedError("the task that hands items over was cancelled")
             raise
@@ -292,7 +304,10 @@ class Emitter(Generic[T]):
         return True
 
     def _time_out(self) -> None:
-        if self._finish(None, timed_out=True) and self._pump is not None:
+        self._stop(timed_out=True)
+
+    def _stop(self, *, timed_out: bool = False) -> None:
+        if self._finish(None, timed_out=timed_out) and self._pump is not None:
             self._pump.cancel()
 
     def _finish(self, failure: Exception | None, *, timed_out: bool = False) -> bool:

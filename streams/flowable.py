@@ -20,7 +20,7 @@ from reactivex.scheduler import CurrentThreadScheduler
 from streams import conversion
 from streams.affinity import LoopThread
 from streams.batches import AsyncStream
-from streams.boundary import Boundary, Delivery, checked_subscriber
+from streams.boundary import Boundary, DirectDelivery, checked_subscriber
 from streams.overflow import BackpressureStrategy, BufferOverflow, EmitResult
 from streams.rate_limit import RateLimit
 from streams.reactive import UNBOUNDED
@@ -45,7 +45,7 @@ T_contra = TypeVar("T_contra", contravariant=True)
 
 
 class _Offer(Protocol[T_contra]):
-    """Where a source puts an item: `Delivery.push` or `OverflowBuffer.offer`."""
+    """Where a source puts an item: `DirectDelivery.push` or `OverflowBuffer.offer`."""
 
     def __call__(self, item: T_contra, /) -> object: ...
 
@@ -115,6 +115,7 @@ class FlowableEmitter(abc.ObserverBase[T]):
 
     def _end(self, cancelled: bool) -> None:
         self._ended = True
+        self._push = self._boundary.buffer.offer  # a producer that keeps its emitter keeps no subscriber (rule 3.13)
         self.set_cancellable(None)
 
 
@@ -162,7 +163,7 @@ class Flowable(Observable[T], AsyncStream[T]):
         Raises:
             TypeError, ValueError: an argument that is none of these.
         """
-        if not callable(producer) or inspect.iscoroutinefunction(producer):
+        if not callable(producer) or inspect.iscoroutinefunction(producer) or inspect.isasyncgenfunction(producer):
             raise TypeError(f"producer must be a function of (emitter), not a coroutine function; got {producer!r}")
 
         def start(boundary: Boundary[Any], push: _Offer[Any], _: abc.SchedulerBase | None) -> None:
@@ -205,7 +206,7 @@ class Flowable(Observable[T], AsyncStream[T]):
         else:
             subscriber = _ObserverAsSubscriber(on_next, on_error, on_completed)
         boundary = self._new_boundary(None)
-        delivery = Delivery(boundary, subscriber)
+        delivery = DirectDelivery(boundary, subscriber)
         if delivery.start():
             self._run(boundary, delivery.push, scheduler)
         return Disposable(boundary.cancel)
@@ -287,7 +288,7 @@ def on_backpressure_reduce(
     return _protecting(BackpressureStrategy.reduce(reducer, max_merged), None)
 
 
-def limit_rate(high: int, low: int | None = None) -> Callable[[Flowable[T]], Flowable[T]]:
+def limit_rate(high: int, low: int | None = None) -> Callable[[Observable[T]], Flowable[T]]:
     """Pass demand on to a Flowable in portions: `high` first, then `low` whenever that many items have gone downstream.
 
     Args:
@@ -299,7 +300,7 @@ def limit_rate(high: int, low: int | None = None) -> Callable[[Flowable[T]], Flo
     """
     limit = RateLimit(high, low)
 
-    def operator(source: Flowable[T]) -> Flowable[T]:
+    def operator(source: Observable[T]) -> Flowable[T]:  # as `pipe` wants it
         if not isinstance(source, Flowable):
             raise TypeError(
                 "limit_rate needs a Flowable, which has demand: put an on_backpressure operator before it; "
@@ -385,15 +386,14 @@ class _Bridge(_ObserverAsSubscriber):
 
     def __init__(self, observer: Any) -> None:
         super().__init__(observer, None, None)
-        self._subscription: Subscription | None = None
+        self._subscription: Subscription  # given before `subscribe` returns (rule 1.9)
 
     def on_subscribe(self, subscription: Subscription) -> None:
         self._subscription = subscription
         super().on_subscribe(subscription)
 
     def cancel(self) -> None:
-        if self._subscription is not None:
-            self._subscription.cancel()
+        self._subscription.cancel()
 
 
 conversion.register_observable(_observable_of)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 from streams import conversion
 from streams.affinity import LoopThread, report_undeliverable
 from streams.batches import AsyncStream
-from streams.boundary import Boundary, Delivery, Relay, checked_subscriber, unbounded
+from streams.boundary import Boundary, LoopDelivery, Relay, checked_subscriber, unbounded
 from streams.clock import LoopClock
 from streams.errors import AlreadySubscribedError, StreamClosedError
 from streams.overflow import BackpressureStrategy, BufferOverflow, EmitResult
@@ -24,7 +24,7 @@ from streams.rate_limit import RateLimit
 from streams.strategy import checked_overflow, checked_strategy
 
 if TYPE_CHECKING:
-    from streams.clock import Clock
+    from streams.clock import Clock, TimerHandle
     from streams.reactive import Publisher, Subscriber
 
 __all__ = ("Flux", "FluxSink")
@@ -93,7 +93,7 @@ class FluxSink(Generic[T]):
     def error(self, error: Exception) -> EmitResult:
         """Fail the stream behind what is held. From any thread. OK, FAIL_TERMINATED or FAIL_CANCELLED.
 
-        An error that comes after the end goes to the loop's exception handler.
+        An error that comes after the end goes to the loop's exception handler; from another thread it is logged.
 
         Raises:
             TypeError: not an Exception.
@@ -227,7 +227,7 @@ class Flux(AsyncStream[T]):
         Raises:
             TypeError: an argument that is none of these.
         """
-        if not callable(producer):
+        if not callable(producer) or inspect.isasyncgenfunction(producer):
             raise TypeError(f"producer must be a function or coroutine function of (sink); got {producer!r}")
 
         def start(boundary: Boundary[Any], thread: LoopThread) -> None:
@@ -425,8 +425,8 @@ class Flux(AsyncStream[T]):
         checked_subscriber(subscriber)
         thread = LoopThread("subscribing to a Flux")
         boundary = self._new_boundary(thread)
-        if Delivery(boundary, subscriber, thread).start():
-            self._start(boundary, thread)
+        if LoopDelivery(boundary, subscriber, thread).start():
+            self._connect(boundary)
 
     def _new_boundary(self, thread: LoopThread) -> Boundary[T]:
         return Boundary(
@@ -438,33 +438,39 @@ class Flux(AsyncStream[T]):
         )
 
     def _connect(self, boundary: Boundary[T]) -> None:
-        self._start(boundary, LoopThread())
+        try:
+            self._start(boundary, LoopThread())
+        except Exception as error:  # rule 1.9: subscribe returns normally
+            boundary.fail(error)
 
 
 class _AgingRelay(Relay[T]):
     """A Relay that tells the time with each item and drops what has become too old."""
 
-    __slots__ = ("_armed", "_clock")
+    __slots__ = ("_clock", "_timer")
 
     def __init__(self, boundary: Boundary[T], clock: Clock) -> None:
         super().__init__(boundary, unbounded)
         self._clock = clock
-        self._armed = False
+        self._timer: TimerHandle | None = None
+        boundary.on_end(self._disarm)
 
     def on_next(self, item: T) -> None:
-        self._boundary.buffer.offer(item, self._clock.now_ns())
-        if not self._armed:
+        self._boundary.buffer.offer_at(item, self._clock.now_ns())
+        if self._timer is None:
             self._arm()
 
     def _arm(self) -> None:
         due_ns = self._boundary.buffer.next_expiry_ns
-        self._armed = due_ns is not None
-        if due_ns is not None:
-            self._clock.call_at(due_ns, self._expire)
+        self._timer = None if due_ns is None else self._clock.call_at(due_ns, self._expire)
 
     def _expire(self) -> None:
         self._boundary.buffer.expire(self._clock.now_ns())
         self._arm()
+
+    def _disarm(self, cancelled: bool) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
 
 
 _TASKS: set[asyncio.Task[None]] = set()  # a loop keeps only weak references to its tasks
@@ -474,6 +480,7 @@ def _run_task(boundary: Boundary[Any], work: Coroutine[Any, Any, object]) -> Non
     task = asyncio.get_running_loop().create_task(_produce(boundary, work))
     _TASKS.add(task)
     task.add_done_callback(_TASKS.discard)
+    task.add_done_callback(lambda _: work.close())  # a task that is cancelled before its first turn never awaits it
     boundary.connect(task.cancel)
 
 

@@ -23,7 +23,7 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from enum import Enum
-from typing import Any, Final, Generic, NamedTuple, TypeVar, cast
+from typing import Any, Final, Generic, NamedTuple, TypeGuard, TypeVar, cast
 
 from streams.errors import BufferOverflowError
 from streams.reactive import UNBOUNDED
@@ -33,6 +33,7 @@ from streams.strategy import (
     EmitResult,
     Join,
     StreamStatistics,
+    checked_overflow,
     positive_int,
 )
 
@@ -148,6 +149,7 @@ class OverflowBuffer(Generic[T]):
     __slots__ = (
         "_boundless",
         "_capacity",
+        "_claim_count",
         "_claimed",
         "_delay_error",
         "_delivered",
@@ -175,7 +177,15 @@ class OverflowBuffer(Generic[T]):
         "_state",
         "_suspended",
         "_ttl_ns",
+        "direct",
+        "passed",
     )
+
+    direct: bool
+    """Whether an item need not be held: a consumer waits, demand has no end and nothing is held. A serial source whose
+    consumer takes in the same thread may then hand an item over by itself, if it counts it in `passed`."""
+    passed: int
+    """Items that were handed over so. Part of delivered."""
 
     def __init__(
         self,
@@ -192,6 +202,11 @@ class OverflowBuffer(Generic[T]):
     ) -> None:
         positive_int("capacity", capacity, minimum=0, or_none="unbounded")
         positive_int("ttl_ns", ttl_ns, or_none="no age limit")
+        positive_int("max_merged", max_merged, or_none="no limit")
+        if overflow is not None:
+            checked_overflow(overflow)
+        elif reducer is None and capacity is not None:
+            raise ValueError(f"overflow=None means no boundary: it needs capacity=None or a reducer; got {capacity!r}")
         if reducer is not None and (capacity != 1 or ttl_ns is not None):
             raise ValueError("a reducer folds into one held item: it needs capacity=1 and no ttl_ns")
         self._capacity = capacity
@@ -213,12 +228,15 @@ class OverflowBuffer(Generic[T]):
         self._intake: deque[Any] | _Nowhere = _NOWHERE  # where offers append: `_held`, once they may do so
         self._suspended: deque[tuple[T, int, Resume]] | None = None
         self._claimed: list[T] = []  # counted as delivered ahead of time, and still held
+        self._claim_count = 0  # how many they were before the consumer popped any
         self._on_request: Callable[[int], object] | None = None
         self._on_ready: Callable[[], object] | None = None  # set while the consumer waits: nobody takes
         self._effects: list[tuple[Callable[[Any], object], Any]] = []
         self._demand = 0
         self._room = 0  # items at or behind this index have no fate yet
         self._gate = _CLOSED  # `_room`, or _CLOSED while every offer needs the lock
+        self.direct = False
+        self.passed = 0
         self._delivered = self._dropped = self._merged = self._rejected = self._peak_held = 0
         self._reopen()
 
@@ -248,16 +266,15 @@ class OverflowBuffer(Generic[T]):
 
     # ------------------------------------------------------------------ the producer's end
 
-    def offer(self, item: T, now_ns: int = 0) -> EmitResult:
+    def offer(self, item: T) -> EmitResult:
         """Store one item, or apply the overflow rule to it.
 
         Args:
             item: any object; None is one.
-            now_ns: the time, for a buffer with `ttl_ns`.
 
         Returns:
             OK, DROPPED, MERGED, WOULD_SUSPEND (nothing stored, nothing counted), FAIL_OVERFLOW (the stream fails),
-            FAIL_TERMINATED, FAIL_CANCELLED.
+            FAIL_TERMINATED (also when the reducer raised on this item), FAIL_CANCELLED.
 
         Never raises, never waits. Of one and the same object offered by two threads at once it is undefined which is
         which.
@@ -267,7 +284,11 @@ class OverflowBuffer(Generic[T]):
         intake.append(item)
         if len(intake) <= self._gate:
             return _OK
-        return self._settle(item, intake, now_ns, None)
+        return self._settle(item, intake, 0, None)
+
+    def offer_at(self, item: T, now_ns: int) -> EmitResult:
+        """Do as `offer` does, at the time `now_ns`: for a buffer with `ttl_ns`, which ages its items."""
+        return self._settle(item, _NOWHERE, now_ns, None)
 
     def offer_or_wait(self, item: T, resume: Resume, now_ns: int = 0) -> EmitResult:
         """Offer one item; under SUSPEND without room, keep its place in the queue of waiting producers.
@@ -289,25 +310,6 @@ class OverflowBuffer(Generic[T]):
                     self._reopen()
                     return True
             return False
-
-    def begin_passing(self) -> bool:
-        """Count one item as delivered if it need not be held: a consumer waits, demand has no end and nothing is held.
-
-        The caller then hands the item over itself and calls `end_passing`. For a serial source only (one thread at a
-        time).
-        """
-        if self._on_ready is None or self._demand != UNBOUNDED or self._held:
-            return False
-        self._on_ready = None  # whoever passes is alone in delivering
-        self._delivered += 1
-        return True
-
-    def end_passing(self, on_ready: Callable[[], object]) -> None:
-        """Let `on_ready` wait again, or hear at once of what came meanwhile."""
-        if self._held or self._state is not State.ACTIVE:
-            self.when_ready(on_ready)
-        else:
-            self._on_ready = on_ready
 
     def tell_demand(self, on_request: Callable[[int], object]) -> None:
         """Tell the source of demand: what there is now, if any, then each increment, before items are taken for it.
@@ -346,12 +348,7 @@ class OverflowBuffer(Generic[T]):
         failure, completion or cancel, `error` is undeliverable.
         """
         with self._lock:
-            if self._error is None and self._accepts(Signal.ABORT):
-                self._abort(error, [], overtakes=not self._delay_error)
-            elif isinstance(self._error, BufferOverflowError) and self._error.__cause__ is None:
-                self._error.__cause__ = error
-            else:
-                self._after(self._on_undeliverable, error)
+            self._fail_with(error)
         self._run_effects()
 
     # ------------------------------------------------------------------ the consumer's end
@@ -369,7 +366,7 @@ class OverflowBuffer(Generic[T]):
                 positive_int("the argument of request (Reactive Streams rule 3.9)", n)
             except (TypeError, ValueError) as error:
                 if self._error is None:
-                    self._abort(error, [], overtakes=True)
+                    self._abort(error.with_traceback(None), [], overtakes=True)  # its frames hold the subscriber
             else:
                 self._demand = min(self._demand + n, UNBOUNDED)
                 self._tell_source(n)
@@ -424,8 +421,8 @@ class OverflowBuffer(Generic[T]):
         """Do as `take(1)` does, into the empty list `claimed`, from whose end the consumer pops items when it wants.
 
         Where nothing but this consumer could remove items (no limit, none told of demand) they are claimed by the
-        dozen, which spares a lock for each. Until it is popped a claimed item counts as held, and `cancel` still
-        drops it.
+        dozen, which spares a lock for each. Until it is popped a claimed item counts as held: `cancel` and an error
+        that overtakes still drop it, but the error spares the first, which is the one asked for.
 
         Returns:
             Whether there is something in the list now.
@@ -436,6 +433,7 @@ class OverflowBuffer(Generic[T]):
             items = self._take_ready(_CLAIM if alone else 1)
             items.reverse()
             claimed += items
+            self._claim_count = len(items)
         if self._effects:
             self._run_effects()
         return bool(claimed)
@@ -468,8 +466,7 @@ class OverflowBuffer(Generic[T]):
             if not self._accepts(Signal.CANCEL):
                 return False
             self._on_ready = None
-            claimed = self._unclaimed()
-            self._drop(claimed + self._close(Signal.CANCEL, keep=0))
+            self._drop(self._close(Signal.CANCEL, keep=0))
         self._run_effects()
         return True
 
@@ -498,7 +495,7 @@ class OverflowBuffer(Generic[T]):
             self._note_peak()
             claimed = len(self._claimed)
             held = self._decided() + claimed
-            delivered = self._delivered - claimed
+            delivered = self._delivered + self.passed - claimed
             return StreamStatistics(
                 delivered + self._dropped + self._merged + self._rejected + held,
                 delivered,
@@ -544,6 +541,7 @@ class OverflowBuffer(Generic[T]):
     ) -> EmitResult:
         with self._lock:
             self._gate = _CLOSED
+            self.direct = False
             if intake is not _NOWHERE and not self._retract(item):
                 result = _OK  # room came, or the consumer, before this thread got the lock
             elif self._state is State.ACTIVE:
@@ -566,14 +564,15 @@ class OverflowBuffer(Generic[T]):
         return False
 
     def _decide(self, item: T, now_ns: int, resume: Resume | None) -> EmitResult:
-        if not self._suspended and self._decided() < self._room:
-            self._store(item, now_ns, place=self._decided())
+        place = self._decided()  # looked up once: others go on appending
+        if place < self._room:
+            self._store(item, now_ns, place=place)
             return _OK
+        if self._reducer is not None:
+            return self._fold(item, self._reducer)
         rule = self._overflow
         if rule is BufferOverflow.SUSPEND:
             return self._suspend(item, now_ns, resume)
-        if self._reducer is not None:
-            return self._fold(item, self._reducer)
         if rule is BufferOverflow.ERROR:
             return self._overflow_with(item)
         if rule is BufferOverflow.DROP_INCOMING or self._room == self._demand:
@@ -645,28 +644,42 @@ class OverflowBuffer(Generic[T]):
         self._drop(lost + self._close(Signal.ABORT, keep=self._demand if overtakes else None))
         self._reopen()
 
-    def _unclaimed(self) -> list[T]:
-        """Take back what was claimed, oldest first."""
+    def _fail_with(self, error: Exception) -> None:
+        """Make what a callback raised the terminal, or the cause of an overflow error; else it is undeliverable."""
+        if self._error is None and self._accepts(Signal.ABORT):
+            self._abort(error, [], overtakes=not self._delay_error)
+        elif self._state is not State.CANCELLED and _lacks_cause(self._error):
+            self._error.__cause__ = error
+        else:
+            self._after(self._on_undeliverable, error)
+
+    def _unclaimed(self, spare: int) -> list[T]:
+        """Take back what was claimed but the `spare` oldest, oldest first."""
         items: list[T] = []
-        while self._claimed:
+        while len(self._claimed) > spare:
             try:
-                items.append(self._claimed.pop())
+                items.append(self._claimed.pop(0))
             except IndexError:  # the consumer was quicker
                 break
         self._delivered -= len(items)
+        items.reverse()
         return items
 
     def _close(self, signal: Signal, *, keep: int | None) -> list[T]:
         """Refuse offers from now on, keep the first `keep` held items (None: all) and return the others."""
         self._state = _NEXT[self._state, signal]
         self._gate = _CLOSED
+        self.direct = False
         self._intake = _NOWHERE
         self._note_peak()
         held = self._held
         count = self._decided()
-        if keep is None or (self._boundless and signal is not Signal.CANCEL):
-            keep = count
-        self._room = min(keep, count)
+        if self._boundless and signal is not Signal.CANCEL:
+            keep = None
+        # The first of a claim is the one that the consumer asked for.
+        spare = 1 if signal is not Signal.CANCEL and len(self._claimed) == self._claim_count else 0
+        claimed = [] if keep is None else self._unclaimed(spare)
+        self._room = count if keep is None else min(keep, count)
         kept = [held.popleft() for _ in range(self._room)]
         lost = [held.popleft() for _ in range(count - self._room)]
         held.extendleft(reversed(kept))
@@ -674,7 +687,7 @@ class OverflowBuffer(Generic[T]):
         for _, _, resume in waiting or ():
             self._rejected += 1
             self._after(resume, self._refusal())
-        return self._items(lost)
+        return claimed + self._items(lost)
 
     def _refusal(self) -> EmitResult:
         return EmitResult.FAIL_CANCELLED if self._state is State.CANCELLED else EmitResult.FAIL_TERMINATED
@@ -697,13 +710,17 @@ class OverflowBuffer(Generic[T]):
             self._effects.append((_call, self._on_ready))
             self._on_ready = None
         watched = self._on_ready is not None and (self._demand or self._boundless)  # the next item makes it ready
-        if self._state is State.ACTIVE and not (watched or self._suspended or self._ttl_ns is not None):
+        self.direct = bool(watched) and self._demand == UNBOUNDED and not self._held and self._state is State.ACTIVE
+        if self._state is not State.ACTIVE or watched or self._suspended or self._ttl_ns is not None:
+            return
+        # An item behind the room may have been moved there after its thread looked: that thread must not pass.
+        if len(self._held) <= self._room:
             self._gate = self._room
 
     def _make_room(self) -> None:
         count = self._decided()
-        unlimited = self._capacity is None or self._demand == UNBOUNDED
-        self._room = _NO_LIMIT if unlimited else cast("int", self._capacity) + self._demand
+        room = _NO_LIMIT if self._capacity is None else self._capacity + self._demand
+        self._room = room if room < _NO_LIMIT else _NO_LIMIT
         while self._suspended and count < self._room:
             item, now_ns, resume = self._suspended.popleft()
             self._store(item, now_ns, place=count)
@@ -730,7 +747,7 @@ class OverflowBuffer(Generic[T]):
         if count > self._demand:
             self._tell_source(count - self._demand)
         items = self._take(count) if count else []
-        if self._demand and self._on_request is None:
+        if items and self._demand and self._on_request is None:
             self._demand = min(self._demand, self._decided())
         self._reopen()
         return items
@@ -772,7 +789,7 @@ class OverflowBuffer(Generic[T]):
                 items.append(self._unfolded(entry))
             except Exception as error:  # whatever it is, it is the stream's terminal
                 self._dropped += 1
-                self._after(self.abort, error)
+                self._fail_with(error)  # at once, so that a terminal behind the item cannot come first
         return items
 
     def _unfolded(self, entry: Any) -> T:
@@ -798,7 +815,8 @@ class OverflowBuffer(Generic[T]):
             self._effects.append((effect, argument))
 
     def _tell_source(self, n: int) -> None:
-        if self._on_request is not None:
+        """Tell of more demand; a source that has ended is asked for nothing (rule 2.4)."""
+        if self._on_request is not None and self._state is State.ACTIVE:
             self._effects.append((self._call_source, n))
 
     def _call_source(self, n: int) -> None:
@@ -809,11 +827,11 @@ class OverflowBuffer(Generic[T]):
 
     def _run_effects(self) -> None:
         while self._effects:
-            try:
-                effect, argument = self._effects.pop(0)
-            except IndexError:  # another thread was quicker
-                return
-            effect(argument)
+            with self._lock:
+                next_one = self._effects[:1]  # none, if another thread was quicker
+                del self._effects[:1]
+            for effect, argument in next_one:
+                effect(argument)
 
     def _tell_dropped(self, lost: list[T]) -> None:
         for item in lost:
@@ -821,6 +839,10 @@ class OverflowBuffer(Generic[T]):
                 cast("Callable[[T], object]", self._on_drop)(item)
             except Exception as error:  # whatever it is, it is the stream's terminal
                 self.abort(error)
+
+
+def _lacks_cause(error: Exception | None) -> TypeGuard[BufferOverflowError]:
+    return isinstance(error, BufferOverflowError) and error.__cause__ is None
 
 
 def _call(callback: Callable[[], object]) -> None:

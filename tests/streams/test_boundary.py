@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import gc
+import threading
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -10,7 +12,8 @@ from typing import Any
 import pytest
 
 from streams import UNBOUNDED, BackpressureStrategy, BufferOverflowError, EmitResult
-from streams.boundary import Boundary, Delivery, Relay, checked_subscriber, refuse_none, unbounded
+from streams.affinity import LoopThread
+from streams.boundary import Boundary, DirectDelivery, LoopDelivery, Relay, checked_subscriber, refuse_none, unbounded
 from streams.testing import ManualPublisher, TestSubscriber
 
 __all__ = ()
@@ -24,11 +27,11 @@ def fail(*_: object) -> Any:
 
 def deliver(
     strategy: BackpressureStrategy = UNLIMITED, *, demand: int = UNBOUNDED
-) -> tuple[Boundary[Any], Delivery[Any], TestSubscriber[Any]]:
+) -> tuple[Boundary[Any], DirectDelivery[Any], TestSubscriber[Any]]:
     """Connect a boundary with a subscriber, without a source."""
     boundary: Boundary[Any] = Boundary(strategy)
     subscriber = TestSubscriber[Any](initial_request=demand)
-    delivery = Delivery(boundary, subscriber)
+    delivery = DirectDelivery(boundary, subscriber)
     delivery.start()
     return boundary, delivery, subscriber
 
@@ -122,7 +125,7 @@ def test_items_are_delivered_in_order_and_one_at_a_time(way: str) -> None:
 
     boundary: Boundary[int] = Boundary(UNLIMITED)
     subscriber = Greedy()
-    delivery = Delivery(boundary, subscriber)
+    delivery = DirectDelivery(boundary, subscriber)
     delivery.start()
     put: Callable[[int], object] = delivery.push if way == "push" else boundary.buffer.offer
     put(0)
@@ -147,7 +150,7 @@ def test_terminal_inside_on_next_comes_after_it() -> None:
 
     boundary: Boundary[str] = Boundary(UNLIMITED)
     subscriber = Ending()
-    delivery = Delivery(boundary, subscriber)
+    delivery = DirectDelivery(boundary, subscriber)
     delivery.start()
     delivery.push("a")
     assert subscriber.completed
@@ -179,8 +182,47 @@ def test_start_says_whether_the_source_is_wanted(
 ) -> None:
     subscriber = TestSubscriber[str]()
     subscriber.on_subscribe = on_subscribe  # type: ignore[method-assign,assignment]
-    assert Delivery(Boundary[str](DROP), subscriber).start() is wanted
+    assert DirectDelivery(Boundary[str](DROP), subscriber).start() is wanted
     assert bool(caplog.records) is (on_subscribe is fail)
+
+
+def test_failure_from_another_thread_waits_for_the_item_that_is_being_handed_over() -> None:
+    class Slow(TestSubscriber[str]):
+        def on_next(self, item: str) -> None:
+            super().on_next(item)
+            other = threading.Thread(target=boundary.request, args=(0,))
+            other.start()
+            other.join()
+            assert self.error is None
+
+    boundary: Boundary[str] = Boundary(UNLIMITED)
+    subscriber = Slow()
+    delivery = DirectDelivery(boundary, subscriber)
+    delivery.start()
+    delivery.push("a")
+    assert isinstance(subscriber.error, ValueError)
+    assert subscriber.values == ["a"]
+    assert subscriber.violations == []
+
+
+async def test_long_delivery_from_other_threads_gives_the_loop_its_turns() -> None:
+    boundary: Boundary[int] = Boundary(UNLIMITED)
+    subscriber = TestSubscriber[int]()
+    LoopDelivery(boundary, subscriber, LoopThread()).start()
+
+    def offer_all() -> None:
+        for number in range(3000):
+            boundary.buffer.offer(number)
+
+    thread = threading.Thread(target=offer_all)
+    thread.start()
+    thread.join()  # the loop has had no turn
+    seen_at_turns: list[int] = []
+    while len(subscriber.values) < 3000:
+        await asyncio.sleep(0)
+        seen_at_turns.append(len(subscriber.values))
+    assert len(seen_at_turns) > 1
+    assert subscriber.values == list(range(3000))
 
 
 def test_subscriber_is_not_kept_alive_after_its_cancel() -> None:

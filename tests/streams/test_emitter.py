@@ -504,6 +504,29 @@ async def test_emitter_is_closed_when_its_callbacks_run() -> None:
         await sends[0]
 
 
+async def test_failure_on_early_items_that_nobody_waits_for_is_reported(loop_errors: Errors) -> None:
+    emitter: Emitter[str] = Emitter()
+    await emitter.send("early")
+
+    async def handler(items: list[str]) -> None:
+        raise LookupError("the handler failed")
+
+    emitter.attach(handler)
+    await emitter.wait_closed()
+    assert [str(context["exception"]) for context in loop_errors] == ["the handler failed"]
+
+
+async def test_handler_that_sends_is_refused() -> None:
+    emitter: Emitter[str] = Emitter()
+
+    async def handler(items: list[str]) -> None:
+        await emitter.send("more")
+
+    emitter.attach(handler)
+    with pytest.raises(RuntimeError, match="wait for itself"):
+        await emitter.send("a")
+
+
 async def test_wait_closed_returns_when_the_emitter_has_ended() -> None:
     emitter = Emitter[str]()
     waiting = asyncio.create_task(emitter.wait_closed())

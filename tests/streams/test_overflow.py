@@ -631,15 +631,19 @@ def waiting_buffer(log: Log, demand: int = UNBOUNDED) -> OverflowBuffer[str]:
     return buffer
 
 
-def test_passing_counts_an_item_as_delivered() -> None:
+def test_item_that_passes_counts_as_delivered() -> None:
     buffer = waiting_buffer(log := Log())
 
-    assert buffer.begin_passing()
-    buffer.end_passing(log.hears("ready"))
-    assert buffer.begin_passing()
+    assert buffer.direct
+    buffer.passed += 2
 
     assert log == []
     assert buffer.statistics == StreamStatistics(2, 2, 0, 0, 0, 0, 0, UNBOUNDED)
+
+
+def cancelled(buffer: OverflowBuffer[str]) -> OverflowBuffer[str]:
+    buffer.cancel()
+    return buffer
 
 
 @pytest.mark.parametrize(
@@ -647,57 +651,37 @@ def test_passing_counts_an_item_as_delivered() -> None:
     [
         OverflowBuffer[str](1),  # nobody waits
         waiting_buffer(Log(), demand=5),  # demand is to be counted
+        cancelled(waiting_buffer(Log())),
     ],
 )
-def test_passing_is_refused_where_the_item_must_be_held(buffer: OverflowBuffer[str]) -> None:
-    assert not buffer.begin_passing()
+def test_item_must_be_offered_where_it_cannot_pass(buffer: OverflowBuffer[str]) -> None:
+    assert not buffer.direct
 
 
-def test_passing_does_not_nest_and_hears_of_what_came_meanwhile() -> None:
+@pytest.mark.parametrize(
+    "change",
+    [lambda buffer: buffer.offer("a"), lambda buffer: buffer.complete(), lambda buffer: buffer.request(0)],
+    ids=["offer", "complete", "request(0)"],
+)
+def test_whatever_is_due_closes_the_direct_way_and_tells_the_consumer(
+    change: Callable[[OverflowBuffer[str]], object],
+) -> None:
     buffer = waiting_buffer(log := Log())
-    buffer.begin_passing()
 
-    assert not buffer.begin_passing()
-    buffer.offer("re-entrant")
-    assert log == []
-    buffer.end_passing(log.hears("ready"))
+    change(buffer)
 
+    assert not buffer.direct
     assert log == [("ready",)]
-    assert delivered(buffer) == ["re-entrant"]
 
 
-@pytest.mark.parametrize("end", [lambda buffer: buffer.complete(), lambda buffer: buffer.request(0)])
-def test_passing_hears_of_an_end_that_came_meanwhile(end: Callable[[OverflowBuffer[str]], object]) -> None:
-    buffer = waiting_buffer(log := Log())
-    buffer.begin_passing()
-    end(buffer)
-    buffer.end_passing(log.hears("ready"))
-
-    assert log == [("ready",)]
-    assert buffer.poll_terminal() is not None
-
-
-def test_passing_hears_nothing_after_cancel() -> None:
-    buffer = waiting_buffer(log := Log())
-    buffer.begin_passing()
-    buffer.cancel()
-    buffer.end_passing(log.hears("ready"))
-
-    assert not buffer.begin_passing()
-    assert log == []
-
-
-def test_waiting_consumer_hears_of_an_item_that_is_offered_after_passing_and_a_request() -> None:
+def test_direct_way_opens_again_when_the_consumer_waits_again() -> None:
     buffer = waiting_buffer(log := Log())
     buffer.offer("a")
-    delivered(buffer)
-    buffer.when_ready(log.hears("ready"))
-    buffer.begin_passing()
-    buffer.request(1)
-    buffer.end_passing(log.hears("ready again"))
-    buffer.offer("b")
+    assert delivered(buffer) == ["a"]
 
-    assert log == [("ready",), ("ready again",)]
+    buffer.when_ready(log.hears("ready"))
+
+    assert buffer.direct
 
 
 # ---------------------------------------------------------------------- suspended producers
@@ -1144,7 +1128,7 @@ def aged_buffer(log: Log, capacity: int | None = 3, overflow: BufferOverflow = D
     """Make a buffer that holds items for 10 ns, with "a", "b" and "c" offered at 0, 5 and 10 ns."""
     buffer = OverflowBuffer[str](capacity, overflow, ttl_ns=10, on_drop=log.append)
     for item, now_ns in zip("abc", (0, 5, 10), strict=True):
-        buffer.offer(item, now_ns)
+        buffer.offer_at(item, now_ns)
     return buffer
 
 
@@ -1174,10 +1158,10 @@ def test_age_limit_spares_promised_items() -> None:
 
 def test_age_limit_makes_room() -> None:
     buffer = aged_buffer(log := Log(), overflow=DROP_INCOMING)
-    assert buffer.offer("d", 12) is DROPPED
+    assert buffer.offer_at("d", 12) is DROPPED
     buffer.expire(15)
 
-    assert [buffer.offer("e", 15), buffer.offer("f", 15), buffer.offer("g", 15)] == [OK, OK, DROPPED]
+    assert [buffer.offer_at("e", 15), buffer.offer_at("f", 15), buffer.offer_at("g", 15)] == [OK, OK, DROPPED]
     assert log == ["d", "a", "b", "g"]
 
 
@@ -1206,7 +1190,7 @@ def test_age_limit_wakes_a_consumer_that_waits_for_the_next_item() -> None:
     buffer, log = OverflowBuffer[str](1, ttl_ns=10), Log()
     buffer.request(1)
     buffer.when_ready(log.hears("ready"))
-    buffer.offer("a", 0)
+    buffer.offer_at("a", 0)
 
     assert log == [("ready",)]
 
@@ -1223,7 +1207,7 @@ def test_expire_without_age_limit_does_nothing() -> None:
 def test_expire_lets_suspended_producers_in() -> None:
     log = Log()
     buffer = OverflowBuffer[str](1, SUSPEND, ttl_ns=10)
-    buffer.offer("a", 0)
+    buffer.offer_at("a", 0)
     buffer.offer_or_wait("b", log.hears("b"), 5)
 
     buffer.expire(10)

@@ -323,35 +323,6 @@ def test_consumer_is_woken_once_for_what_overlaps_its_going_to_wait(
         scene.check()
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("end", ["request(0)", "request", "cancel"])
-def test_passing_an_item_loses_no_signal_from_the_consumer(end: str) -> None:
-    def make() -> Scene:
-        scene = scene_of(Strategy.buffer(None), demand=UNBOUNDED)()
-        scene.buffer.when_ready(scene.wake)
-        return scene
-
-    def pass_one(scene: Scene) -> None:
-        if scene.buffer.begin_passing():
-            scene.taken.append("x")
-            scene.results["x"] = OK
-            scene.buffer.end_passing(scene.wake)
-
-    def finish(scene: Scene) -> None:
-        if end == "request(0)":
-            scene.buffer.request(0)
-        else:
-            ACTIONS[end](scene)
-
-    for scene in interleavings(make, pass_one, finish):
-        if end == "request(0)":
-            assert scene.woken == 1
-            assert not scene.buffer.begin_passing()
-        else:
-            assert scene.woken == 0
-        scene.check()
-
-
 def test_offer_finds_its_own_item_among_those_that_others_append_meanwhile() -> None:
     scene = scene_of(Strategy.buffer(2, BufferOverflow.DROP_INCOMING), held="ab")()
     other = Actor(lambda: scene.offer("y"), 0)
