@@ -207,10 +207,12 @@ class LoopDelivery(Delivery[T]):
 class DirectDelivery(Delivery[T]):
     """Delivers in whatever thread a signal becomes due, and hands over at once what need not be held."""
 
-    __slots__ = ("_claim", "_due", "_passing")
+    __slots__ = ("_buffer", "_claim", "_due", "_on_next", "_passing")
 
     def __init__(self, boundary: Boundary[T], subscriber: Subscriber[T]) -> None:
         super().__init__(boundary, subscriber)
+        self._buffer = boundary.buffer
+        self._on_next = subscriber.on_next
         self._passing = False
         self._due: list[None] = []
         self._claim = threading.Lock()
@@ -221,7 +223,7 @@ class DirectDelivery(Delivery[T]):
         While it is handed over, whoever finds a signal due leaves a mark, and that is delivered behind the item. Each
         side first says what it does and then looks at the other, so that nothing is missed.
         """
-        buffer = self._boundary.buffer
+        buffer = self._buffer
         if self._passing:  # re-entrant: behind the item that is being handed over
             buffer.offer(item)
             return
@@ -229,7 +231,7 @@ class DirectDelivery(Delivery[T]):
         if buffer.direct:
             buffer.passed += 1
             try:
-                self._subscriber.on_next(item)
+                self._on_next(item)
             except Exception as error:  # rule 2.13, whatever it is
                 self._give_up(error)
             finally:

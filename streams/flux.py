@@ -39,31 +39,29 @@ class FluxSink(Generic[T]):
     """The producer's end of one subscription of `Flux.create`.
 
     Attributes:
-        next: offers one item: `sink.next(item) -> EmitResult`. From any thread; never raises, never waits; final. (It
-            is the core's `offer` itself, so that an ordinary item costs no further call.)
+        next: offers one item: `sink.next(item) -> EmitResult`. From any thread; never raises, never waits; final.
+        send: offers one item, and waits for room where the rule is SUSPEND, first come, first served:
+            `await sink.send(item) -> EmitResult`, never WOULD_SUSPEND. In the thread of the loop. It gives other tasks
+            a turn only when it has to wait. If the wait is cancelled the item is not stored, unless it was just before.
+
+    Both are the core's own, so that an ordinary item costs no further call.
     """
 
-    __slots__ = ("_boundary", "_ended_by", "_on_cancel", "_on_dispose", "_thread", "next")
+    __slots__ = ("_boundary", "_ended_by", "_on_cancel", "_on_dispose", "_thread", "next", "send")
 
     next: Callable[[T], EmitResult]
+    send: Callable[[T], Coroutine[Any, Any, EmitResult]]
 
     def __init__(self, boundary: Boundary[T], thread: LoopThread) -> None:
         self.next = boundary.buffer.offer
+        self.send = boundary.buffer.send
+        boundary.buffer.wait_for_room = self._wait_for_room
         self._boundary = boundary
         self._thread = thread
         self._on_cancel: Callable[[], object] | None = None
         self._on_dispose: Callable[[], object] | None = None
         self._ended_by: str | None = None
         boundary.on_end(self._end)
-
-    async def send(self, item: T) -> EmitResult:
-        """Offer one item, and wait for room where the rule is SUSPEND: first come, first served.
-
-        In the thread of the loop. Returns as `next` does, never WOULD_SUSPEND. It gives other tasks a turn only when
-        it has to wait. If the wait is cancelled the item is not stored, unless it was just before.
-        """
-        result = self.next(item)
-        return result if result is not _WOULD_SUSPEND else await self._wait(item)
 
     def send_blocking(self, item: T) -> EmitResult:
         """Do as `send` does, from another thread, which waits.
@@ -160,7 +158,7 @@ class FluxSink(Generic[T]):
                 except Exception as error:  # rule 3.15: cancel returns normally
                     report_undeliverable(error)
 
-    async def _wait(self, item: T) -> EmitResult:
+    async def _wait_for_room(self, item: T) -> EmitResult:
         answer: asyncio.Future[EmitResult] = self._thread.loop.create_future()
 
         def settle(result: EmitResult) -> None:

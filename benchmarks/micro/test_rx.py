@@ -13,7 +13,7 @@ from reactivex import operators as ops
 from reactivex.scheduler.eventloop import AsyncIOScheduler
 from reactivex.subject import Subject
 
-from benchmarks.micro.race import FEW, Contender, Item, Race, make_item
+from benchmarks.micro.race import FEW, MANY, Contender, Item, Race, make_item
 from streams.flowable import (
     on_backpressure_buffer,
     on_backpressure_drop,
@@ -114,14 +114,18 @@ async def observed_on_the_loop(count: int) -> int:
 
 
 @pytest.mark.parametrize(
-    ("name", "hop", "goal"), [("async for", taken, 18), ("batches", taken_in_batches, None)], ids=["items", "batches"]
+    ("name", "hop", "count", "goal"),
+    [("async for", taken, MANY, 18), ("async for", taken, FEW, None), ("batches", taken_in_batches, FEW, None)],
+    ids=["items", "few-items", "batches"],
 )
-def test_chain_to_the_loop(name: str, hop: Any, goal: float | None, race: Race, runner: asyncio.Runner) -> None:
-    """Both sides move 20,000 items: observe_on has a list that it takes from in front, and slows with its length."""
+def test_chain_to_the_loop(
+    name: str, hop: Any, count: int, goal: float | None, race: Race, runner: asyncio.Runner
+) -> None:
+    """observe_on takes from the front of a list, and slows with its length: so both figures, 200,000 and 20,000 items."""
     ours = Contender(
-        f"Rx from_iterable, map, on_backpressure_buffer -> {name}", lambda count: runner.run(hop(count)), FEW
+        f"Rx from_iterable, map, on_backpressure_buffer -> {name}, {count:,}", lambda n: runner.run(hop(n)), count
     )
     peer = Contender(
-        "Rx observe_on(AsyncIOScheduler) -> observer", lambda count: runner.run(observed_on_the_loop(count)), FEW
+        "Rx observe_on(AsyncIOScheduler) -> observer", lambda n: runner.run(observed_on_the_loop(n)), count
     )
     race(ours, peer, goal)

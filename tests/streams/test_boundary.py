@@ -161,10 +161,14 @@ def test_terminal_inside_on_next_comes_after_it() -> None:
 def test_subscriber_that_raises_is_cancelled_and_the_source_is_stopped(
     way: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    boundary, delivery, subscriber = deliver()
+    class Failing(TestSubscriber[str]):
+        on_next = fail  # type: ignore[assignment]
+
+    boundary: Boundary[str] = Boundary(UNLIMITED)
+    delivery = DirectDelivery(boundary, Failing())
+    delivery.start()
     calls: list[str] = []
     boundary.connect(lambda: calls.append("stop"))
-    subscriber.on_next = fail  # type: ignore[method-assign,assignment]
     put: Callable[[str], object] = delivery.push if way == "push" else boundary.buffer.offer
     put("a")
     put("b")
