@@ -121,7 +121,7 @@ async def observed_on_the_loop(count: int) -> int:
 def test_chain_to_the_loop(
     name: str, hop: Any, count: int, goal: float | None, race: Race, runner: asyncio.Runner
 ) -> None:
-    """observe_on takes from the front of a list, and slows with its length: so both figures, 200,000 and 20,000 items."""
+    """observe_on takes from the front of a list, and slows with its length: so two figures."""
     ours = Contender(
         f"Rx from_iterable, map, on_backpressure_buffer -> {name}, {count:,}", lambda n: runner.run(hop(n)), count
     )

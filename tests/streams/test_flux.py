@@ -21,6 +21,8 @@ from streams import (
     FluxSink,
     StreamClosedError,
 )
+from streams.affinity import LoopThread
+from streams.boundary import Boundary
 from streams.testing import ManualPublisher, TestSubscriber, VirtualClock
 
 __all__ = ()
@@ -512,17 +514,17 @@ async def test_send_cancelled_in_the_turn_in_which_room_came_has_stored_its_item
 
 
 async def test_send_looks_again_for_room_before_it_waits() -> None:
-    sink, subscriber = open_sink(suspend(), demand=0)
-    offer = sink.next
+    boundary: Boundary[str] = Boundary(suspend())
+    sink = FluxSink(boundary, LoopThread())
+    wait = boundary.buffer.wait_for_room
 
-    def offer_before_room_comes(item: object) -> EmitResult:
-        result = offer(item)
-        subscriber.request(1)
-        return result
+    async def wait_when_room_has_come(item: str) -> EmitResult:
+        boundary.request(1)
+        return await wait(item)
 
-    sink.next = offer_before_room_comes
+    boundary.buffer.wait_for_room = wait_when_room_has_come
     assert await sink.send("a") is OK
-    assert subscriber.values == ["a"]
+    assert boundary.buffer.take(1) == ["a"]
 
 
 async def test_send_blocking_in_the_thread_of_the_loop_is_refused() -> None:
