@@ -41,7 +41,7 @@ class BufferOverflowError(StreamError):
         self.capacity = capacity
 
     def __str__(self) -> str:
-        item = repr(self.item)
+        item = repr(self.item) if isinstance(self.item, str) else str(self.item)
         shown = item if len(item) <= 80 else f"{item[:77]}..."
         return (
             f"no room for item {shown}: {self.capacity} held and no demand; "

@@ -62,6 +62,9 @@ class Token(msgspec.Struct, frozen=True, gc=False):
     producer: int | None = None
     """Which of several producers made it, from 0; None when there is only one."""
 
+    def __str__(self) -> str:
+        return f"{self.index} ({self.text!r})"
+
 
 def join_tokens(parts: Sequence[Token]) -> Token:
     """Make adjacent tokens one token with all their text, and everything else from the first.
