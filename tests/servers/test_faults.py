@@ -1,0 +1,326 @@
+"""Clients that vanish, stall and misbehave, sources that fail and never end: nothing is left, memory stays flat."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from tests.servers.serving import RawClient, Server, texts, until
+
+__all__ = ()
+
+Serve = Callable[..., Awaitable[Server]]
+
+VARIANTS = ("emitter", "rx", "flux")
+ENDLESS = {"source": "counter", "count": 10**15}
+# With what the tail takes beyond it, prefetch is the most that any bounded strategy of these tests holds.
+MOST_HELD = 256 + 256
+
+
+def open_files() -> int:
+    return len(os.listdir("/proc/self/fd"))
+
+
+@pytest.fixture(params=[False, True], ids=["production", "handler_cancellation"])
+async def either(serve: Serve, request: pytest.FixtureRequest) -> Server:
+    """A server as in production, and one whose handlers are cancelled when a client leaves."""
+    return await serve(handler_cancellation=request.param)
+
+
+async def reasons(server: Server, count: int) -> set[str]:
+    return {record["reason"] for record in await server.journal.all_ended(count)}
+
+
+# --- Clients that leave ------------------------------------------------------------------------------------------
+
+
+async def ask_and_reset(client: RawClient) -> None:
+    client.reset()
+
+
+async def ask_and_close(client: RawClient) -> None:
+    client.close()
+
+
+async def ask_and_say_no_more(client: RawClient) -> None:
+    client.say_no_more()
+    await client.read_to_end()
+    client.close()
+
+
+LEAVING = [ask_and_reset, ask_and_close, ask_and_say_no_more]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("leave", LEAVING)
+@pytest.mark.parametrize("variant", VARIANTS)
+async def test_client_that_leaves_while_nothing_is_written_ends_the_source(
+    either: Server, variant: str, leave: Callable[[RawClient], Awaitable[None]]
+) -> None:
+    client = await either.connect()
+    await client.ask(variant=variant, source="counter", hang_after=2)
+    await client.read_until(b'"1"')
+
+    await leave(client)
+
+    assert await reasons(either, 1) == {"client_gone"}
+    assert await either.stream_count() == 0
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("leave", LEAVING)
+@pytest.mark.parametrize("variant", VARIANTS)
+async def test_client_that_leaves_in_mid_stream_ends_the_source(
+    either: Server, variant: str, leave: Callable[[RawClient], Awaitable[None]]
+) -> None:
+    client = await either.connect()
+    await client.ask(variant=variant, **ENDLESS)
+    await client.read_until(b'"5"')
+
+    await leave(client)
+
+    assert await reasons(either, 1) == {"client_gone"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("profile", ["completion", "openai", "anthropic"])
+@pytest.mark.parametrize("query", [{"hang_after": 0}, ENDLESS, {"ttft_ms": 86_400_000}], ids=str)
+async def test_client_that_vanishes_before_the_first_byte_ends_the_source(
+    either: Server, profile: str, query: dict[str, Any]
+) -> None:
+    client = await either.connect()
+    await client.ask(profile=profile, **query)
+
+    client.reset()
+    await until(lambda: True)
+    other = await either.stream(count=1)
+
+    assert other.status == 200
+    # A request whose connection was gone before it was read leaves no record.
+    await either.journal.ended(other.headers["X-Stream-Id"])
+    while await either.stream_count():
+        continue
+
+
+@pytest.mark.slow
+async def test_client_that_vanishes_in_mid_event_ends_the_source(either: Server) -> None:
+    client = await either.connect(receive_buffer_bytes=4096)
+    await client.ask(**ENDLESS)
+    while client.received.rstrip(b"\r\n").endswith(b"}") or b"data" not in client.received:
+        assert await client.read()
+
+    client.reset()
+
+    assert await reasons(either, 1) == {"client_gone"}
+
+
+@pytest.mark.slow
+async def test_client_that_vanishes_between_heartbeats_ends_the_source(serve: Serve) -> None:
+    server = await serve(heartbeat_s=0.001)
+    client = await server.connect()
+    await client.ask(hang_after=0)
+    await client.read_until(b": \n")
+
+    client.reset()
+
+    assert await reasons(server, 1) == {"client_gone"}
+
+
+@pytest.mark.slow
+async def test_client_that_vanishes_among_statistics_ends_the_source(serve: Serve) -> None:
+    server = await serve()
+    client = await server.connect()
+    await client.ask(hang_after=0, stats_ms=10)
+    await client.read_until(b"event: statistics")
+
+    client.reset()
+
+    assert await reasons(server, 1) == {"client_gone"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("producers", [1, 3])
+async def test_200_clients_that_vanish_leave_no_task_no_socket_and_no_stream(either: Server, producers: int) -> None:
+    await either.stream_count()
+    tasks, files = len(asyncio.all_tasks()), open_files()
+
+    for index in range(200):
+        client = await either.connect()
+        await client.ask(variant=VARIANTS[index % 3], hang_after=index % 7, producers=producers)
+        await client.stream_id()
+        client.reset()
+
+    assert await reasons(either, 200) == {"client_gone"}
+    assert await either.stream_count() == 0
+    await until(lambda: len(asyncio.all_tasks()) <= tasks)
+    await until(lambda: open_files() <= files)
+    assert await either.metric("tokenweir_active_streams") == 0
+    assert await either.metric("tokenweir_held_tokens") == 0
+
+
+# --- Sources that fail, stall and end early ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+async def test_source_that_fails_at_once_is_told(server: Server, variant: str) -> None:
+    reply = await server.stream(variant=variant, fail_after=0)
+    assert [event.event for event in reply.events] == ["error"]
+    assert reply.status == 200
+
+
+@pytest.mark.parametrize("variant", VARIANTS)
+async def test_source_that_stalls_keeps_what_it_sent_readable(server: Server, variant: str) -> None:
+    client = await server.connect()
+    await client.ask(variant=variant, source="counter", hang_after=3)
+    await client.read_until(b'"2"')
+    client.reset()
+    (record,) = await server.journal.all_ended(1)
+    assert record["statistics"]["delivered"] + record["statistics"]["merged"] == 3
+
+
+async def test_exception_of_a_source_that_nobody_foresaw_is_told_without_its_details(
+    server: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def broken(*_: object) -> None:
+        raise ZeroDivisionError("secret")
+
+    monkeypatch.setattr("servers.origins.play", broken)
+
+    reply = await server.stream()
+
+    assert b"the source failed (ZeroDivisionError)" in reply.body
+    assert b"secret" not in reply.body
+
+
+# --- Readers that stall ------------------------------------------------------------------------------------------
+
+BOUNDED: list[dict[str, Any]] = [
+    {"variant": "emitter"},
+    *(
+        {"variant": variant, **way}
+        for variant in ("rx", "flux")
+        for way in (
+            {},
+            {"strategy": "error"},
+            {"strategy": "drop"},
+            {"strategy": "latest"},
+            {"strategy": "reduce", "max_merged": 2**53 - 1},
+            {"strategy": "buffer"},
+            {"strategy": "buffer", "overflow": "drop_oldest"},
+            {"strategy": "buffer", "overflow": "drop_incoming"},
+            {"strategy": "buffer", "overflow": "drop_newest_held"},
+        )
+    ),
+    {"variant": "flux", "strategy": "suspend"},
+    {"variant": "flux", "strategy": "suspend", "capacity": 200},
+]
+
+
+@pytest.mark.slow
+async def test_endless_source_and_stalled_reader_hold_a_bounded_number_of_tokens(serve: Serve) -> None:
+    server = await serve()
+    clients = []
+    for way in BOUNDED:
+        clients.append(await server.connect(receive_buffer_bytes=4096))
+        await clients[-1].ask(**way, **ENDLESS)
+
+    # Others are served meanwhile, and their paced tokens give the endless ones the time to do their worst.
+    assert len(texts((await server.stream(source="counter", rate=50, count=50)).events)) == 50
+    assert await server.metric("tokenweir_held_tokens") <= len(BOUNDED) * MOST_HELD
+    for client in clients:
+        client.reset()
+
+    records = await server.journal.all_ended(len(BOUNDED) + 1)
+    for record in records:
+        statistics = record["statistics"]
+        assert statistics["peak_held"] <= MOST_HELD, record
+    lossy = [r["statistics"] for r in records if r["parameters"]["strategy"] in {"drop", "latest"}]
+    assert all(statistics["dropped"] > 1000 for statistics in lossy)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", VARIANTS)
+async def test_reader_that_takes_nothing_is_dropped_after_the_send_timeout(serve: Serve, variant: str) -> None:
+    server = await serve(send_timeout_s=0.2)
+    client = await server.connect(receive_buffer_bytes=4096)
+    await client.ask(variant=variant, **ENDLESS)
+
+    assert await reasons(server, 1) == {"send_timeout"}
+    assert await server.metric("tokenweir_disconnects_total", reason="send_timeout") >= 1
+    await client.read_to_end()
+    client.close()
+
+
+@pytest.mark.parametrize("variant", ["rx", "flux"])
+async def test_strategy_missing_is_aborted_when_too_much_has_piled_up(serve: Serve, variant: str) -> None:
+    server = await serve(max_buffer_bytes=200_000)
+    client = await server.connect(receive_buffer_bytes=4096)
+    await client.ask(variant=variant, strategy="missing", **ENDLESS)
+
+    assert await reasons(server, 1) == {"buffer_limit"}
+    await client.read_to_end()
+    client.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", ["rx", "flux"])
+async def test_strategy_missing_writes_on_while_the_reader_stalls(serve: Serve, variant: str) -> None:
+    server = await serve()
+    client = await server.connect(receive_buffer_bytes=4096)
+    await client.ask(variant=variant, strategy="missing", source="counter", count=20_000)
+
+    await client.read_until(b'"ended": true')
+
+    assert client.received.count(b"data: ") == 20_001
+    assert await reasons(server, 1) == {"completed"}
+    client.close()
+
+
+@pytest.mark.slow
+async def test_end_that_is_not_taken_does_not_outlive_the_send_timeout(serve: Serve) -> None:
+    server = await serve(send_timeout_s=0.2)
+    client = await server.connect(receive_buffer_bytes=4096)
+    await client.ask(strategy="missing", source="counter", count=100_000)
+
+    assert await reasons(server, 1) <= {"completed", "send_timeout"}
+    await client.read_to_end()
+    client.close()
+
+
+# --- Shutdown ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", VARIANTS)
+async def test_shutdown_ends_streams_with_an_error_event(serve: Serve, variant: str) -> None:
+    server = await serve()
+    client = await server.connect()
+    await client.ask(variant=variant, source="counter", hang_after=1)
+    await client.read_until(b'"0"')
+
+    await server.stop()
+
+    body = await client.read_to_end()
+    assert b"event: error" in body
+    assert b'"server_shutdown"' in body
+    assert body.endswith(b"0\r\n\r\n")
+    assert await reasons(server, 1) == {"shutdown"}
+    client.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("profile", ["completion", "text"])
+async def test_shutdown_does_not_wait_for_a_reader_that_stalls(serve: Serve, profile: str) -> None:
+    server = await serve(send_timeout_s=0.2)
+    client = await server.connect(receive_buffer_bytes=4096)
+    await client.ask(profile=profile, **{**ENDLESS, "strategy": "suspend"})
+    assert len(texts((await server.stream(source="counter", rate=100, count=10)).events)) == 10
+
+    await server.stop()
+
+    assert {r["reason"] for r in server.journal.records} <= {"shutdown", "completed", "send_timeout"}
+    client.close()
