@@ -1,0 +1,235 @@
+"""Clients that cost little: bytes are stamped and kept, or only counted, as they arrive, and parsed after the run."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import re
+import resource
+import socket
+import time
+from collections.abc import AsyncGenerator, Coroutine, Generator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any, Final, NamedTuple, TypeVar, cast
+
+__all__ = (
+    "CLIENT_LIMIT",
+    "Arrival",
+    "Pull",
+    "Reader",
+    "arrivals_of",
+    "client_cpu_s",
+    "connect_silently",
+    "open_readers",
+    "pull",
+    "run",
+    "undisturbed",
+)
+
+T = TypeVar("T")
+
+CLIENT_LIMIT: Final = 0.9
+"""A client that used more of its core than this may have been the limit."""
+
+_HOST: Final = "127.0.0.1"
+_FRAME_END: Final = b"\n\n"
+_TIMEOUT_S: Final = 120.0
+_CONNECTIONS_PER_S: Final = 2_000
+_CLOSE_TIMEOUT_S: Final = 10.0
+_TIMES: Final = re.compile(rb'"due_ns": ?(\d+), ?"emitted_ns": ?(\d+)')
+
+
+def client_cpu_s() -> float:
+    """Return the CPU time of this process so far in seconds, that of the system on its behalf included."""
+    usage = resource.getrusage(resource.RUSAGE_SELF)
+    return usage.ru_utime + usage.ru_stime
+
+
+def _request(port: int, target: str) -> bytes:
+    return f"GET {target} HTTP/1.1\r\nHost: {_HOST}:{port}\r\nAccept: text/event-stream\r\n\r\n".encode()
+
+
+# --- One stream as fast as it comes ------------------------------------------------------------------------------
+
+
+class Pull(NamedTuple):
+    """One stream that was read as fast as it came."""
+
+    frames_per_s: float
+    client_share: float
+    """Of one core, while it was read."""
+
+
+def pull(port: int, target: str, count: int) -> Pull:
+    """Read the first `count` frames of a stream and count them. Blocks.
+
+    The rate is that of the frames behind the first bytes of the answer, from these bytes to the last ones.
+
+    Raises:
+        ConnectionError: the stream ended before, or was refused.
+        TimeoutError: it brought nothing for two minutes.
+    """
+    with socket.create_connection((_HOST, port), timeout=_TIMEOUT_S) as connection:
+        connection.sendall(_request(port, target))
+        buffer = memoryview(bytearray(256 * 1024))
+        first = bytes(buffer[: connection.recv_into(buffer)])
+        _check_status(first)
+        began_ns, cpu_s = time.perf_counter_ns(), client_cpu_s()
+        at_first = frames = first.count(_FRAME_END)
+        ends_half = first.endswith(b"\n") and not first.endswith(_FRAME_END)
+        while frames < count:
+            data = bytes(buffer[: connection.recv_into(buffer)])
+            if not data:
+                raise ConnectionError(f"the stream ended after {frames} of {count} frames")
+            frames += data.count(_FRAME_END) + (ends_half and data.startswith(b"\n"))
+            ends_half = data.endswith(b"\n") and not data.endswith(_FRAME_END)
+        elapsed_s = max(time.perf_counter_ns() - began_ns, 1) / 1e9
+    return Pull((frames - at_first) / elapsed_s, (client_cpu_s() - cpu_s) / elapsed_s)
+
+
+def _check_status(answer: bytes) -> None:
+    status = answer.partition(b"\r\n")[0]
+    if b" 200" not in status:
+        raise ConnectionError(f"the server refused: {answer.decode(errors='replace')[:500]!r}")
+
+
+# --- Many streams at a time --------------------------------------------------------------------------------------
+
+
+class Reader(asyncio.Protocol):
+    """One stream whose bytes are kept as they arrive, each piece with the time. Parse with `arrivals_of`."""
+
+    def __init__(self) -> None:
+        # Two lists, not one of pairs: integers and bytes are nothing for the garbage collector to go through.
+        self.stamps_ns: list[int] = []
+        self.pieces: list[bytes] = []
+        self.transport: asyncio.Transport | None = None
+        loop = asyncio.get_running_loop()
+        self.first: asyncio.Future[None] = loop.create_future()
+        """Done when the first frame was seen, or the connection was lost."""
+        self.closed: asyncio.Future[None] = loop.create_future()
+        """Done when the connection was lost."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport."""
+        self.transport = cast("asyncio.Transport", transport)
+
+    def data_received(self, data: bytes) -> None:
+        """Keep the piece."""
+        self.stamps_ns.append(time.monotonic_ns())
+        self.pieces.append(data)
+        if not self.first.done() and _FRAME_END in data:
+            self.first.set_result(None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note that nothing more comes."""
+        self.transport = None
+        for waited_for in (self.first, self.closed):
+            if not waited_for.done():
+                waited_for.set_result(None)
+
+    def forget(self) -> None:
+        """Drop what has arrived."""
+        self.stamps_ns.clear()
+        self.pieces.clear()
+
+    def close(self) -> None:
+        """Leave at once."""
+        if self.transport is not None:
+            self.transport.abort()
+
+
+class Arrival(NamedTuple):
+    """When one token was due, when it was emitted, and when its last byte arrived: all on `time.monotonic_ns()`."""
+
+    due_ns: int
+    emitted_ns: int
+    received_ns: int
+
+
+def arrivals_of(stamps_ns: Sequence[int], pieces: Sequence[bytes]) -> list[Arrival]:
+    """Find the traced tokens of one stream. A token arrived with the piece that completed its frame."""
+    found: list[Arrival] = []
+    rest = b""
+    for received_ns, piece in zip(stamps_ns, pieces, strict=True):
+        complete, end, rest = (rest + piece).rpartition(_FRAME_END)
+        if end:
+            found += [Arrival(int(due), int(emitted), received_ns) for due, emitted in _TIMES.findall(complete)]
+    return found
+
+
+@asynccontextmanager
+async def open_readers(port: int, target: str, count: int, *, spread_s: float = 0) -> AsyncGenerator[list[Reader]]:
+    """Open `count` streams, evenly over at least `spread_s` so that their tokens are not all due together.
+
+    At the end they are closed.
+    """
+    loop = asyncio.get_running_loop()
+    gap_s = max(spread_s / count, 1 / _CONNECTIONS_PER_S)
+    start_s = loop.time()
+    readers: list[Reader] = []
+    try:
+        for index in range(count):
+            if (ahead_s := start_s + index * gap_s - loop.time()) > 0:
+                await asyncio.sleep(ahead_s)
+            readers.append(await _open_reader(port, target))
+        yield readers
+    finally:
+        for reader in readers:
+            reader.close()
+        async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+            await asyncio.gather(*(reader.closed for reader in readers))
+
+
+async def _open_reader(port: int, target: str) -> Reader:
+    loop = asyncio.get_running_loop()
+    connection = socket.socket()
+    try:
+        connection.setblocking(False)
+        await loop.sock_connect(connection, (_HOST, port))
+        transport, reader = await loop.create_connection(Reader, sock=connection)
+    except BaseException:
+        connection.close()
+        raise
+    transport.write(_request(port, target))
+    return reader
+
+
+def connect_silently(port: int, target: str, *, receive_buffer_bytes: int) -> socket.socket:
+    """Ask for a stream that will never be read. Blocks for no longer than a loopback connection takes."""
+    connection = socket.socket()
+    try:
+        # Before it connects: later the window has been told to the server.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes)
+        connection.settimeout(_TIMEOUT_S)
+        connection.connect((_HOST, port))
+        connection.sendall(_request(port, target))
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+# --- How it runs -------------------------------------------------------------------------------------------------
+
+
+def run(main: Coroutine[Any, Any, T]) -> T:
+    """Run a client on uvloop where it exists: it leaves more of the core to the streams."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.run(main)
+    return uvloop.run(main)
+
+
+@contextmanager
+def undisturbed() -> Generator[None]:
+    """Keep the garbage collector, whose pauses would count as the server's, out of a measurement."""
+    gc.collect()
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

@@ -1,0 +1,95 @@
+"""What all Python peers share: the query, the schedule, the JSON payload, and the way to run."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import socket
+import sys
+import time
+from collections.abc import Coroutine, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ("END", "Asked", "frame", "listen", "run")
+
+END = json.dumps({"ended": True, "message": ""})
+"""The payload of the last event."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a client asks for.
+
+    Attributes:
+        count: how many tokens.
+        rate: tokens per second, on an absolute schedule that is caught up with; 0: as fast as possible.
+        trace: put the due time and the time of emission into each payload.
+        hang_after: stay silent for ever after so many tokens; None: end.
+        start_ns: when the schedule began.
+    """
+
+    count: int = 10
+    rate: float = 0
+    trace: bool = False
+    hang_after: int | None = None
+    start_ns: int = field(default_factory=time.monotonic_ns)
+
+    @staticmethod
+    def of_query(query: Mapping[str, str]) -> Asked:
+        """Read the parameters that our own server has, too, and pass over others."""
+        hang_after = query.get("hang_after")
+        return Asked(
+            count=int(query.get("count", "10")),
+            rate=float(query.get("rate", "0")),
+            trace=query.get("trace") == "1",
+            hang_after=None if hang_after is None else int(hang_after),
+        )
+
+    @property
+    def indexes(self) -> range:
+        """The tokens before the end or the silence."""
+        return range(self.count if self.hang_after is None else min(self.count, self.hang_after))
+
+    async def due(self, index: int) -> int:
+        """Wait until token `index` is due, and return that time. One sleep per token, as everybody writes it."""
+        due_ns = self.start_ns + round(index * 1e9 / self.rate)
+        ahead_ns = due_ns - time.monotonic_ns()
+        if ahead_ns > 0:
+            await asyncio.sleep(ahead_ns / 1e9)
+        return due_ns
+
+    def payload(self, index: int, due_ns: int) -> str:
+        """Encode one token with the standard library, as users of these stacks do."""
+        payload: dict[str, Any] = {"ended": False, "message": str(index)}
+        if self.trace:
+            payload["due_ns"] = due_ns
+            payload["emitted_ns"] = time.monotonic_ns()
+        return json.dumps(payload)
+
+    async def hang(self) -> None:
+        """Wait for ever, if that was asked for."""
+        if self.hang_after is not None:
+            await asyncio.get_running_loop().create_future()
+
+
+def frame(index: int | str, payload: str) -> bytes:
+    """Write one event as our completion profile does."""
+    return f"event: message\nid: peer-{index}\ndata: {payload}\n\n".encode()
+
+
+def listen() -> socket.socket:
+    """Listen on a free port, and say which."""
+    listener = socket.create_server(("127.0.0.1", 0), backlog=2048)
+    print(f"http://127.0.0.1:{listener.getsockname()[1]}/", file=sys.stderr, flush=True)
+    return listener
+
+
+def run(main: Coroutine[Any, Any, None]) -> None:
+    """Run on uvloop where it exists, as our server does."""
+    try:
+        import uvloop
+    except ImportError:
+        asyncio.run(main)
+    else:
+        uvloop.run(main)

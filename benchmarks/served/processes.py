@@ -1,0 +1,140 @@
+"""Servers as processes of their own: started on one core, asked for CPU time and memory, ended by their id.
+
+The figures of a process are read from Linux's /proc. Elsewhere CPU shares are unknown and memory is not measured.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import resource
+import subprocess
+import tempfile
+import time
+from collections.abc import Generator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final
+
+__all__ = ("HAS_PROC", "ServerProcess", "cores", "on_core", "running", "running_all")
+
+HAS_PROC: Final = Path("/proc/self/status").exists()
+"""Whether CPU time and memory of another process can be read."""
+
+_PROJECT: Final = Path(__file__).parents[2]
+_START_TIMEOUT_S: Final = 30.0
+_STOP_TIMEOUT_S: Final = 10.0
+_POLL_S: Final = 0.02
+_ADDRESS: Final = re.compile(rb"http://127\.0\.0\.1:(\d+)")
+_KIB: Final = 1024
+
+
+class ServerProcess:
+    """One server that is being run, with its output in a file: a full pipe would stop it."""
+
+    def __init__(self, command: Sequence[str], output: IO[bytes]) -> None:
+        self._command = command
+        self._output = output
+        self._process = subprocess.Popen(command, stdout=output, stderr=output, cwd=_PROJECT)
+        self.port = 0
+        """Where it listens on 127.0.0.1; 0 until `wait_listening` has returned."""
+
+    def wait_listening(self) -> None:
+        """Wait until it has printed its address.
+
+        Raises:
+            RuntimeError: it ended before, or took more than half a minute.
+        """
+        deadline_s = time.monotonic() + _START_TIMEOUT_S
+        while not (address := _ADDRESS.search(printed := self._printed())):
+            if self._process.poll() is not None or time.monotonic() > deadline_s:
+                last = printed.decode(errors="replace")[-2000:]
+                raise RuntimeError(f"{' '.join(self._command)} does not listen; it printed:\n{last}")
+            time.sleep(_POLL_S)
+        self.port = int(address[1])
+
+    def _printed(self) -> bytes:
+        return os.pread(self._output.fileno(), 64 * _KIB, 0)
+
+    def cpu_s(self) -> float | None:
+        """Return the CPU time of the process so far in seconds, in steps of the system's clock tick."""
+        if not HAS_PROC:
+            return None
+        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def rss_bytes(self) -> int:
+        """Return its resident memory.
+
+        Raises:
+            RuntimeError: the system has no /proc.
+        """
+        if not HAS_PROC:
+            raise RuntimeError("the memory of a process is read from /proc, which this system does not have")
+        status = Path(f"/proc/{self._process.pid}/status").read_text()
+        return int(status.split("VmRSS:")[1].split()[0]) * _KIB
+
+    def stop(self) -> None:
+        """End it. Open streams get no time: what was to be measured has been."""
+        self._process.kill()
+        self._process.wait(_STOP_TIMEOUT_S)
+
+
+@contextmanager
+def running(command: Sequence[str]) -> Generator[ServerProcess]:
+    """Run one server on the first core."""
+    with running_all([command]) as (server,):
+        yield server
+
+
+@contextmanager
+def running_all(commands: Sequence[Sequence[str]]) -> Generator[list[ServerProcess]]:
+    """Run several servers on the first core; they start at the same time."""
+    _allow_many_files()
+    with ExitStack() as stack:
+        servers: list[ServerProcess] = []
+        with on_core(0):  # a process inherits it
+            for command in commands:
+                output = stack.enter_context(tempfile.TemporaryFile())
+                servers.append(ServerProcess(command, output))
+                stack.callback(servers[-1].stop)
+        for server in servers:
+            server.wait_listening()
+        yield servers
+
+
+@dataclass(frozen=True, slots=True)
+class _Cores:
+    server: int | None
+    client: int | None
+
+
+def cores() -> _Cores:
+    """Say which cores are used: None where the system cannot pin, or has one core only."""
+    if not hasattr(os, "sched_getaffinity"):
+        return _Cores(None, None)
+    available = sorted(os.sched_getaffinity(0))
+    return _Cores(available[0], available[1]) if len(available) > 1 else _Cores(None, None)
+
+
+@contextmanager
+def on_core(number: int) -> Generator[None]:
+    """Run this thread and what it starts on one core: 0 is the server's, 1 the client's. Nothing where it cannot be."""
+    chosen = cores()
+    core = (chosen.server, chosen.client)[number]
+    if core is None:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {core})
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def _allow_many_files() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):  # some systems name a limit that they do not grant
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

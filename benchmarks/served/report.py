@@ -1,0 +1,129 @@
+"""What was measured against what was wanted: one line each, as a table for people and as JSON with every raw value."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import platform
+import subprocess
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any, Final, cast
+
+from rich.table import Table
+
+from benchmarks.served.processes import cores
+
+__all__ = ("Result", "environment", "percentile", "skipped", "table", "to_json")
+
+_FORMAT_VERSION: Final = 1
+_PACKAGES: Final = ("tokenweir", "aiohttp", "reactivex", "uvloop", "sse-starlette", "starlette", "uvicorn", "httptools")
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One goal.
+
+    Attributes:
+        case: the command that measured it.
+        what: ours, and what it was measured beside.
+        goal: what was wanted.
+        measured: what came out, with its spread.
+        met: whether the goal was; None: it could not be measured, or there is none.
+        note: what a reader of the number must know.
+        raw: every value that was measured, with the unit in its name.
+    """
+
+    case: str
+    what: str
+    goal: str
+    measured: str
+    met: bool | None
+    note: str = ""
+    raw: dict[str, Any] = field(default_factory=dict[str, Any])
+
+
+def skipped(case: str, what: str, goal: str, missing: str) -> Result:
+    """Return the line for a peer that is not there; `missing` says what to install."""
+    return Result(case, what, goal, "skipped", None, f"install {missing}")
+
+
+def percentile(values: Sequence[float], percent: float) -> float:
+    """Return the nearest-rank percentile: the smallest value with `percent` per cent of all at or below it.
+
+    NaN of nothing.
+    """
+    if not values:
+        return math.nan
+    return sorted(values)[max(0, math.ceil(len(values) * percent / 100) - 1)]
+
+
+def table(results: Iterable[Result]) -> Table:
+    """Lay the results out."""
+    laid_out = Table(title="Goals of the server beside its peers")
+    for heading in ("case", "what", "goal", "measured", "met", "note"):
+        laid_out.add_column(heading, overflow="fold")
+    for result in results:
+        met = {True: "[green]yes[/]", False: "[red]no[/]", None: "-"}[result.met]
+        laid_out.add_row(result.case, result.what, result.goal, result.measured, met, result.note)
+    return laid_out
+
+
+def to_json(results: Iterable[Result]) -> str:
+    """Return the results and where they come from. What is not a number (nothing arrived) is null."""
+    record = {
+        "format_version": _FORMAT_VERSION,
+        "environment": environment(),
+        "results": [asdict(result) for result in results],
+    }
+    return json.dumps(_finite(record), indent=1) + "\n"
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in cast("dict[str, Any]", value).items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in cast("Sequence[Any]", value)]
+    return value
+
+
+def environment() -> dict[str, Any]:
+    """Say on what it was measured."""
+    return {
+        "python": platform.python_version(),
+        "system": platform.platform(),
+        "cpu": _cpu_model(),
+        "cpu_count": os.cpu_count(),
+        "cores": asdict(cores()),
+        "packages": {name: _version(name) for name in _PACKAGES},
+        "node": _printed_by("node", "--version"),
+        "commit": _printed_by("git", "rev-parse", "HEAD"),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _cpu_model() -> str:
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor()
+
+
+def _printed_by(*command: str) -> str | None:
+    folder = Path(__file__).parent
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=10, check=True)
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return done.stdout.strip()

@@ -1,0 +1,148 @@
+"""The measurements of the served goals: the pure parts by example, and each case once, with tiny numbers."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import sys
+from collections.abc import Sequence
+
+import pytest
+from rich.console import Console
+
+from benchmarks.served.client import Arrival, arrivals_of
+from benchmarks.served.contenders import NODE, SSE_STARLETTE, STARLETTE, Contender
+from benchmarks.served.delay import DelaySize, delay
+from benchmarks.served.firehose import FirehoseSize, firehose
+from benchmarks.served.memory import MemorySize, memory
+from benchmarks.served.paced import PacedSize, largest_that_holds, paced
+from benchmarks.served.processes import HAS_PROC, running
+from benchmarks.served.report import Result, percentile, skipped, table, to_json
+from benchmarks.served.stalled import StalledSize, stalled
+
+__all__ = ()
+
+needs_proc = pytest.mark.skipif(not HAS_PROC, reason="memory of a process is read from Linux's /proc")
+
+
+def needs(*contenders: Contender) -> pytest.MarkDecorator:
+    """Skip where a peer is missing, and say what to install."""
+    missing = "; ".join(sorted({contender.missing for contender in contenders} - {""}))
+    return pytest.mark.skipif(bool(missing), reason=f"install {missing}")
+
+
+# --- The parts ---------------------------------------------------------------------------------------------------
+
+
+def frame(due_ns: int, emitted_ns: int) -> bytes:
+    payload = json.dumps({"ended": False, "message": "a", "due_ns": due_ns, "emitted_ns": emitted_ns})
+    return f"event: message\nid: x-0\ndata: {payload}\n\n".encode()
+
+
+def test_token_arrives_with_the_piece_that_completes_its_frame() -> None:
+    sent = frame(10, 11) + frame(20, 21)
+    pieces = [sent[:60], sent[60:-1], sent[-1:]]
+    assert arrivals_of([100, 200, 300], pieces) == [Arrival(10, 11, 200), Arrival(20, 21, 300)]
+
+
+def test_tokens_of_one_piece_arrive_together_whatever_frames_the_chunks_have() -> None:
+    piece = b"50\r\n" + frame(10, 11) + b"\r\n50\r\n" + frame(20, 21) + b"\r\n"
+    assert arrivals_of([100], [piece]) == [Arrival(10, 11, 100), Arrival(20, 21, 100)]
+
+
+@pytest.mark.parametrize(("percent", "value"), [(50, 2.0), (75, 3.0), (76, 4.0), (99, 4.0), (100, 4.0)])
+def test_percentile_is_the_smallest_value_with_so_many_at_or_below_it(percent: float, value: float) -> None:
+    assert percentile([4.0, 1.0, 3.0, 2.0], percent) == value
+
+
+def test_percentile_of_nothing_is_no_number() -> None:
+    assert math.isnan(percentile([], 99))
+
+
+@pytest.mark.parametrize(
+    ("limit", "tried", "found"),
+    [
+        (0, [100, 50, 25, 12], 0),
+        (99, [100, 50, 75, 87], 87),
+        (450, [100, 200, 400, 800, 600, 500, 450], 450),
+        (10_000, [100, 200, 400, 800, 1_600], 1_600),
+    ],
+)
+async def test_number_is_doubled_until_it_fails_and_then_bisected(limit: int, tried: Sequence[int], found: int) -> None:
+    asked: list[int] = []
+
+    async def holds(number: int) -> bool:
+        asked.append(number)
+        return number <= limit
+
+    assert await largest_that_holds(holds, first=100, most=1_600, bisections=3) == found
+    assert asked == tried
+
+
+def test_missing_peer_is_one_line_that_says_what_to_install() -> None:
+    result = skipped("firehose", "ours beside another", ">= 2 x", "another: pip install another")
+    assert (result.met, result.note) == (None, "install another: pip install another")
+
+
+def test_json_has_null_for_what_is_no_number() -> None:
+    result = Result("paced", "ours", ">= 2 x", "nan x", False, raw={"ratio": math.nan, "values": [1.0, math.inf]})
+    assert json.loads(to_json([result]))["results"][0]["raw"] == {"ratio": None, "values": [1.0, None]}
+
+
+def test_server_that_does_not_start_is_an_error_with_what_it_printed() -> None:
+    with (
+        pytest.raises(RuntimeError, match=r"does not listen; it printed:\n.*nothing"),
+        running([sys.executable, "-m", "benchmarks.nothing"]),
+    ):
+        pytest.fail("it runs")
+
+
+# --- The cases ---------------------------------------------------------------------------------------------------
+
+
+def shown(results: Sequence[Result]) -> str:
+    console = Console(width=200, file=io.StringIO(), record=True)
+    console.print(table(results))
+    return console.export_text()
+
+
+def assert_measured(results: Sequence[Result], count: int) -> None:
+    assert [result.measured for result in results].count("skipped") == 0
+    assert len(results) == count
+    assert all(result.raw for result in results)
+    assert len(json.loads(to_json(results))["results"]) == count
+    assert results[0].case in shown(results)
+
+
+@pytest.mark.slow
+@needs(SSE_STARLETTE, NODE)
+def test_firehose_measures_every_goal() -> None:
+    assert_measured(firehose(FirehoseSize(tokens=400, rounds=1)), 5)
+
+
+@pytest.mark.slow
+@needs(SSE_STARLETTE, STARLETTE, NODE)
+def test_paced_measures_every_goal() -> None:
+    size = PacedSize(first=2, most=3, bisections=1, warm_up_s=0.1, window_s=0.2, rest_s=0.05)
+    results = paced(size)
+    assert_measured(results, 3)
+    assert {attempt["streams"] for result in results for attempt in result.raw["peer_attempts"]} >= {2}
+
+
+@pytest.mark.slow
+@needs_proc
+def test_memory_measures_every_variant() -> None:
+    assert_measured(memory(MemorySize(streams=3, rounds=1, settle_s=0.05)), 3)
+
+
+@pytest.mark.slow
+@needs_proc
+def test_stalled_measures_every_strategy_that_it_is_told() -> None:
+    size = StalledSize(stalled=3, others=2, fill_s=0.1, window_s=0.2, strategies=2)
+    assert_measured(stalled(size), 2)
+
+
+@pytest.mark.slow
+def test_delay_measures_every_variant() -> None:
+    assert_measured(delay(DelaySize(tokens=10, rounds=1)), 3)
