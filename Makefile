@@ -3,6 +3,7 @@
 
 PYTHON ?= python3
 PYTEST_ARGS ?=
+SERVE_ARGS ?=
 
 BIN := .venv/bin
 PACKAGES := streams servers benchmarks tests
@@ -17,10 +18,13 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help test lint check microbench clean
+.PHONY: help serve test lint check microbench clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+
+serve: .venv/run ## the server and its page on http://127.0.0.1:8090; SERVE_ARGS="--port 8091" and so on
+	$(BIN)/python -m servers $(SERVE_ARGS)
 
 test: .venv/test ## set up and run all tests; PYTEST_ARGS="-k name" runs some of them, without the coverage gate
 	$(BIN)/python -m pytest $(COVERAGE) $(PYTEST_ARGS)
@@ -48,6 +52,10 @@ $(BIN)/python:
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	    echo '"$(PYTHON)" cannot make virtual environments; on Debian and Ubuntu: apt-get install python3-venv' >&2; exit 1; }
 	$(PYTHON) -m venv --clear .venv
+
+.venv/run: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e .
+	@touch $@
 
 # One stamp per extra.
 .venv/test .venv/lint .venv/bench: pyproject.toml constraints.txt | $(BIN)/python
