@@ -29,7 +29,7 @@ from typing import Any, ClassVar, Final
 
 from servers.sse import encode_comment, encode_event, json_string
 from streams.source import Token
-from streams.strategy import StreamStatistics, positive_int
+from streams.strategy import positive_int
 
 __all__ = ("PROFILES", "CompletionPayloads", "Ending", "Failure", "StreamEncoder", "StreamIdentity")
 
@@ -86,7 +86,7 @@ class Ending:
 
     finish_reason: str = "stop"
     usage: Mapping[str, Any] | None = None
-    statistics: StreamStatistics | None = None
+    statistics: Mapping[str, Any] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,7 +103,7 @@ class Failure:
     message: str
     type: str = "server_error"
     code: str | None = None
-    statistics: StreamStatistics | None = None
+    statistics: Mapping[str, Any] | None = None
 
 
 _COMPLETED: Final = Ending()
@@ -114,8 +114,6 @@ class StreamEncoder(ABC):
 
     content_type: ClassVar[str] = _EVENT_STREAM
     """Value of the stream's Content-Type header."""
-    whole_content_type: ClassVar[str] = "application/json"
-    """The same for the answer in one piece, see `whole`."""
     headers: ClassVar[Mapping[str, str]] = MappingProxyType({})
     """Further headers that the stream's clients demand."""
 
@@ -147,7 +145,7 @@ class StreamEncoder(ABC):
             The bytes; b"" if the profile has no errors: then only a connection that breaks off tells the client.
         """
 
-    def statistics(self, statistics: StreamStatistics) -> bytes:
+    def statistics(self, statistics: Mapping[str, Any]) -> bytes:
         """Encode the counts of a stream that goes on; b"" where they would disturb the profile's clients."""
         return b""
 
@@ -157,7 +155,7 @@ class StreamEncoder(ABC):
 
     @abstractmethod
     def whole(self, tokens: Sequence[Token], ending: Ending = _COMPLETED) -> bytes:
-        """Encode all tokens of a completed stream as one answer, for clients that do not want a stream."""
+        """Encode all tokens of a completed stream as one JSON object, for clients that do not want a stream."""
 
 
 # --- The project's own JSON --------------------------------------------------------------------------------------
@@ -183,12 +181,12 @@ class CompletionPayloads:
         """Encode an error, after which nothing comes."""
         return json.dumps({"error": _error(failure), **self._traced_statistics(failure.statistics)})
 
-    def statistics(self, statistics: StreamStatistics) -> str:
+    def statistics(self, statistics: Mapping[str, Any]) -> str:
         """Encode the counts of a stream that goes on."""
-        return json.dumps({"statistics": statistics._asdict()})
+        return json.dumps({"statistics": dict(statistics)})
 
-    def _traced_statistics(self, statistics: StreamStatistics | None) -> dict[str, Any]:
-        return {"statistics": statistics._asdict()} if self._trace and statistics is not None else {}
+    def _traced_statistics(self, statistics: Mapping[str, Any] | None) -> dict[str, Any]:
+        return {"statistics": dict(statistics)} if self._trace and statistics is not None else {}
 
 
 def _traced(token: Token, taken_ns: int) -> str:
@@ -223,8 +221,8 @@ class _Completion(StreamEncoder):
     def failure(self, failure: Failure) -> bytes:
         return encode_event(self._payloads.failure(failure), event="error", id=self._end_id)
 
-    def statistics(self, statistics: StreamStatistics) -> bytes:
-        return encode_event(json.dumps(statistics._asdict()), event="statistics")
+    def statistics(self, statistics: Mapping[str, Any]) -> bytes:
+        return encode_event(json.dumps(dict(statistics)), event="statistics")
 
     def whole(self, tokens: Sequence[Token], ending: Ending = _COMPLETED) -> bytes:
         return self._payloads.end(ending, text=_joined(tokens)).encode()
@@ -246,7 +244,7 @@ class _Ndjson(StreamEncoder):
     def failure(self, failure: Failure) -> bytes:
         return _lines(self._payloads.failure(failure))
 
-    def statistics(self, statistics: StreamStatistics) -> bytes:
+    def statistics(self, statistics: Mapping[str, Any]) -> bytes:
         return _lines(self._payloads.statistics(statistics))
 
     def heartbeat(self) -> bytes:
@@ -266,10 +264,10 @@ def _lines(*payloads: str) -> bytes:
 
 class _PlainText(StreamEncoder):
     content_type = _PLAIN_TEXT
-    whole_content_type = _PLAIN_TEXT
 
     def tokens(self, tokens: Sequence[Token], taken_ns: int) -> bytes:
-        return self.whole(tokens)
+        # By way of UTF-16 the halves of a surrogate pair find each other; one that stays alone becomes U+FFFD.
+        return _joined(tokens).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
 
     def end(self, ending: Ending = _COMPLETED) -> bytes:
         return b""
@@ -281,8 +279,7 @@ class _PlainText(StreamEncoder):
         return b""
 
     def whole(self, tokens: Sequence[Token], ending: Ending = _COMPLETED) -> bytes:
-        # By way of UTF-16 the halves of a surrogate pair find each other; one that stays alone becomes U+FFFD.
-        return _joined(tokens).encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace").encode()
+        return CompletionPayloads(self._identity).end(ending, text=_joined(tokens)).encode()
 
 
 class _Data(_PlainText):
@@ -449,9 +446,9 @@ class _AiSdk(_DeltaEncoder):
     def failure(self, failure: Failure) -> bytes:
         return (_data_only({"type": "error", "errorText": failure.message}) + _DONE).encode()
 
-    def statistics(self, statistics: StreamStatistics) -> bytes:
+    def statistics(self, statistics: Mapping[str, Any]) -> bytes:
         # A transient part is handed to the application and stays out of the message.
-        return _data_only({"type": "data-statistics", "data": statistics._asdict(), "transient": True}).encode()
+        return _data_only({"type": "data-statistics", "data": dict(statistics), "transient": True}).encode()
 
     def whole(self, tokens: Sequence[Token], ending: Ending = _COMPLETED) -> bytes:
         message = {
