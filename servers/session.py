@@ -1,0 +1,232 @@
+"""One stream from its source to its client: what is written, who watches it, how it ends.
+
+The handler's task delivers. A watch beside it, on the loop's shared timers, looks a few times a second whether the
+client is still there (aiohttp tells a handler that is not writing nothing), sends heartbeats and statistics, and
+keeps the metrics.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import time
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from servers.metrics import StreamMeter, count_disconnect
+from servers.response import ClientGoneError, ClientStuckError, TooMuchUnsentError
+from streams import BackpressureStrategy, StreamError, StreamStatistics
+from streams.clock import LoopClock, TimerHandle, sleep_until
+
+if TYPE_CHECKING:
+    from servers.parameters import StreamParameters
+    from servers.variants import Exposure
+    from streams import Token
+
+__all__ = ("Outlet", "Session", "failure_of")
+
+_LOGGER: Final = logging.getLogger("servers")
+_WATCH_NS: Final = 250_000_000
+_NS_PER_MS: Final = 1_000_000
+
+
+class Outlet(Protocol):
+    """Where a session writes: an HTTP response or a WebSocket."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the client is still there."""
+        ...
+
+    @property
+    def is_stalled(self) -> bool:
+        """Whether it takes nothing at the moment."""
+        ...
+
+    async def begin(self) -> None:
+        """Write what comes before the first token."""
+
+    async def tokens(self, tokens: list[Token], taken_ns: int) -> None:
+        """Write tokens, and wait until they are taken."""
+
+    async def end(self, statistics: Mapping[str, Any]) -> None:
+        """Write what comes after the last token."""
+
+    async def failure(self, message: str, kind: str, statistics: Mapping[str, Any]) -> None:
+        """Write that the stream failed, without waiting."""
+
+    async def statistics(self, statistics: Mapping[str, Any]) -> None:
+        """Write the counts, without waiting."""
+
+    async def heartbeat(self) -> None:
+        """Write a sign of life, without waiting."""
+
+    def buffers(self) -> Mapping[str, Any]:
+        """Return the sizes of the buffers behind the boundary, and what is in them."""
+        ...
+
+
+class Session:
+    """One stream that is being sent.
+
+    Args:
+        stream_id: its name, in headers, events and the log.
+        parameters: what was asked for.
+        exposure: the stream.
+        outlet: the client.
+        heartbeat_s: a sign of life after so long without a write; 0: none.
+    """
+
+    def __init__(
+        self,
+        stream_id: str,
+        parameters: StreamParameters,
+        exposure: Exposure,
+        outlet: Outlet,
+        *,
+        heartbeat_s: float,
+    ) -> None:
+        self.stream_id = stream_id
+        self._parameters = parameters
+        self._exposure = exposure
+        self._outlet = outlet
+        self._clock = LoopClock.current()
+        self._heartbeat_ns = round(heartbeat_s * 1e9)
+        self._stats_ns = (parameters.stats_ms or 0) * _NS_PER_MS
+        self._meter = StreamMeter(parameters.variant, parameters.strategy.name)
+        self._task: asyncio.Task[Any] | None = None
+        self._timer: TimerHandle | None = None
+        self._side_task: asyncio.Task[None] | None = None
+        self._stopped_for: str | None = None
+        self._refusal: str | None = None
+        self._last_write_ns = self._last_stats_ns = self._next_take_ns = self._clock.now_ns()
+
+    async def run(self) -> str:
+        """Send the stream. Returns the reason why it ended: completed, error, client_gone, send_timeout, ..."""
+        self._task = asyncio.current_task()
+        self._watch()
+        reason = "cancelled"
+        try:
+            reason = await self._deliver()
+        except asyncio.CancelledError:
+            # aiohttp cancels when it is told to (handler_cancellation) and the client has gone, or when grace is over.
+            if not self._outlet.is_open:
+                reason = "client_gone"
+            raise
+        finally:
+            self._end(reason)
+        return reason
+
+    def stop(self, reason: str) -> None:
+        """End the stream for `reason` from outside."""
+        if self._task is not None and self._stopped_for is None:
+            self._stopped_for = reason
+            self._task.cancel()
+
+    def refuse(self, message: str) -> None:
+        """End the stream because of what the client sent; it is told."""
+        self._refusal = message
+        self.stop("refused")
+
+    async def _deliver(self) -> str:
+        try:
+            await self._outlet.begin()
+            await self._exposure.deliver(self._write)
+            await self._outlet.end(self._counts())
+        except ClientGoneError:
+            return "client_gone"
+        except ClientStuckError:
+            return "send_timeout"
+        except TooMuchUnsentError:
+            return "buffer_limit"
+        except asyncio.CancelledError:
+            if self._stopped_for is None:
+                raise
+            assert self._task is not None
+            self._task.uncancel()
+            if self._stopped_for == "shutdown":
+                await self._say_failed("the server is shutting down", "server_shutdown")
+            elif self._refusal is not None:
+                await self._say_failed(self._refusal, "invalid_request_error")
+            return self._stopped_for
+        except Exception as error:  # whatever it is, the client hears of it in its own format
+            await self._say_failed(*failure_of(error))
+            return "error"
+        return "completed"
+
+    async def _write(self, tokens: list[Token]) -> None:
+        taken_ns = time.monotonic_ns()
+        self._meter.observe_residence(taken_ns - tokens[0].emitted_ns)
+        await self._outlet.tokens(tokens, taken_ns)
+        self._last_write_ns = taken_ns
+        # Whoever does not wait for the socket does not wait for a simulated reader, which would hide all from the tail.
+        if self._parameters.reader_rate and self._parameters.strategy != BackpressureStrategy.MISSING:
+            await self._read_slowly(len(tokens))
+
+    async def _read_slowly(self, count: int) -> None:
+        """Be a reader that takes `reader_rate` tokens a second; a wait for tokens starts its schedule anew."""
+        now_ns = self._clock.now_ns()
+        self._next_take_ns = max(self._next_take_ns, now_ns - _NS_PER_MS) + round(
+            count * 1e9 / self._parameters.reader_rate
+        )
+        if self._next_take_ns > now_ns:
+            await sleep_until(self._clock, self._next_take_ns)
+
+    async def _say_failed(self, message: str, kind: str) -> None:
+        try:
+            await self._outlet.failure(message, kind, self._counts())
+        except ConnectionError:
+            return
+
+    def _counts(self) -> dict[str, Any]:
+        return {**self._exposure.statistics._asdict(), "buffers": dict(self._outlet.buffers())}
+
+    # ------------------------------------------------------------------ the watch
+
+    def _watch(self) -> None:
+        now_ns = self._clock.now_ns()
+        self._meter.update(self._exposure.statistics)
+        if not self._outlet.is_open:
+            self.stop("client_gone")
+            return
+        if not self._outlet.is_stalled and (self._side_task is None or self._side_task.done()):
+            if self._stats_ns and now_ns - self._last_stats_ns >= self._stats_ns:
+                self._last_stats_ns = now_ns
+                self._write_aside(self._outlet.statistics(self._counts()))
+            elif self._heartbeat_ns and now_ns - self._last_write_ns >= self._heartbeat_ns:
+                self._last_write_ns = now_ns
+                self._write_aside(self._outlet.heartbeat())
+        period_ns = min(_WATCH_NS, self._stats_ns or _WATCH_NS)
+        self._timer = self._clock.call_at(now_ns + period_ns, self._watch)
+
+    def _write_aside(self, writing: Any) -> None:
+        async def write() -> None:
+            try:
+                await writing
+            except ConnectionError:
+                self.stop("client_gone")
+
+        self._side_task = asyncio.get_running_loop().create_task(write())
+
+    def _end(self, reason: str) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        statistics: StreamStatistics = self._exposure.statistics
+        self._meter.close(statistics)
+        if reason != "completed":
+            count_disconnect(reason)
+        record = {
+            "stream": self.stream_id,
+            "reason": reason,
+            "parameters": self._parameters.described(),
+            "statistics": statistics._asdict(),
+        }
+        _LOGGER.info("%s", json.dumps(record, ensure_ascii=False))
+
+
+def failure_of(error: Exception) -> tuple[str, str]:
+    """Return what a client is told of `error`: a sentence and a type, never a traceback."""
+    if isinstance(error, StreamError):
+        return str(error), type(error).__name__
+    return f"the source failed ({type(error).__name__})", "internal_error"
