@@ -18,7 +18,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve test lint check microbench clean
+.PHONY: help serve served test lint check microbench clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -26,10 +26,10 @@ help: ## print this list
 serve: .venv/run ## the server and its page on http://127.0.0.1:8090; SERVE_ARGS="--port 8091" and so on
 	$(BIN)/python -m servers $(SERVE_ARGS)
 
-test: .venv/test ## set up and run all tests; PYTEST_ARGS="-k name" runs some of them, without the coverage gate
+test: .venv/test .venv/peers ## set up and run all tests; PYTEST_ARGS="-k name" runs some of them, without the coverage gate
 	$(BIN)/python -m pytest $(COVERAGE) $(PYTEST_ARGS)
 
-lint: .venv/test .venv/lint .venv/bench ## format check, ruff, mypy --strict, pyright
+lint: .venv/test .venv/lint .venv/bench .venv/peers ## format check, ruff, mypy --strict, pyright
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy --strict $(PACKAGES)
@@ -38,6 +38,9 @@ lint: .venv/test .venv/lint .venv/bench ## format check, ruff, mypy --strict, py
 check: ## lint, then test
 	$(MAKE) lint
 	$(MAKE) test
+
+served: .venv/peers ## measure the server beside its peers; SERVED_ARGS="firehose --quick" for one case
+	$(BIN)/python -m benchmarks.served $(or $(SERVED_ARGS),all)
 
 microbench: .venv/test .venv/bench ## measure the parts with pytest-benchmark; PYTEST_ARGS as above
 	$(BIN)/python -m pytest benchmarks/micro $(PYTEST_ARGS)
@@ -58,6 +61,6 @@ $(BIN)/python:
 	@touch $@
 
 # One stamp per extra.
-.venv/test .venv/lint .venv/bench: pyproject.toml constraints.txt | $(BIN)/python
+.venv/test .venv/lint .venv/bench .venv/peers: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[$(@F)]'
 	@touch $@
