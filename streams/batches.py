@@ -149,6 +149,8 @@ class _Taking(Generic[T]):
             return
         self._ended = True
         self._boundary.end()
+        if isinstance(terminal.error, StopAsyncIteration):  # it would end the loop as if all were well
+            raise RuntimeError("the stream failed with StopAsyncIteration") from terminal.error
         if terminal.error is not None:
             raise terminal.error
         raise StopAsyncIteration

@@ -111,9 +111,17 @@ class Boundary(Generic[T]):
 
     def cancel(self) -> None:
         """See `streams.reactive.Subscription`."""
-        if self.buffer.cancel():
-            self.stop_source()
-            self.end(cancelled=True)
+        try:
+            cancelled = self.buffer.cancel()
+        except BaseException:  # of on_drop: it passes through, and the source is stopped all the same
+            self._finish_cancel()
+            raise
+        if cancelled:
+            self._finish_cancel()
+
+    def _finish_cancel(self) -> None:
+        self.stop_source()
+        self.end(cancelled=True)
 
     def end(self, *, cancelled: bool = False) -> None:
         """Tell who waits for the end. Called by the consumer's side when it has delivered the terminal."""
@@ -173,6 +181,9 @@ class Delivery(ABC, Generic[T]):
                 self._subscriber.on_next(cast("T", signal))
             except Exception as error:  # rule 2.13, whatever it is
                 self._give_up(error)
+            except BaseException:  # it passes through, and leaves no stream behind that nobody takes from
+                self._boundary.cancel()
+                raise
         return False
 
     def _end(self, error: Exception | None) -> None:
@@ -234,6 +245,9 @@ class DirectDelivery(Delivery[T]):
                 self._on_next(item)
             except Exception as error:  # rule 2.13, whatever it is
                 self._give_up(error)
+            except BaseException:  # see `_deliver`
+                self._boundary.cancel()
+                raise
             finally:
                 self._passing = False
         else:

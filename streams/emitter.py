@@ -15,7 +15,7 @@ from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-from streams.affinity import LoopThread, report_undeliverable
+from streams.affinity import LOOK_AGAIN_S, LoopThread, report_undeliverable
 from streams.clock import LoopClock
 from streams.errors import StreamClosedError
 from streams.strategy import StreamStatistics
@@ -27,6 +27,7 @@ __all__ = ("Emitter",)
 
 T = TypeVar("T")
 
+_PUMPS: set[asyncio.Task[None]] = set()  # a loop keeps only weak references to its tasks
 _EARLY = 256  # sends that are kept before there is a handler; Spring keeps them without a bound
 
 
@@ -74,6 +75,7 @@ class Emitter(Generic[T]):
         self._waiting: deque[_Sent] = deque()
         self._in_hand: list[_Sent] = []
         self._thread: LoopThread | None = None
+        self._attached = False
         self._pump: asyncio.Task[None] | None = None
         self._news: asyncio.Event | None = None
         self._on_timeout: list[Callable[[], object]] = []
@@ -126,7 +128,9 @@ class Emitter(Generic[T]):
 
         if self._accept(item, answer) is None:
             return
-        answered.wait()
+        while not answered.wait(LOOK_AGAIN_S):
+            if self._thread is not None and self._thread.loop.is_closed():
+                self._finish(StreamClosedError("the event loop of the handler is closed"))
         if answers[0] is not None:
             raise answers[0]
 
@@ -181,13 +185,17 @@ class Emitter(Generic[T]):
             raise TypeError(f"handler must be a coroutine function of (items); got {handler!r}")
         thread = LoopThread("attaching a handler")
         with self._lock:
-            if self._pump is not None:
+            if self._attached:
                 raise RuntimeError("the emitter has its handler already")
             if self._state is _State.EARLY:
                 self._state = _State.ATTACHED
             self._thread = thread
             self._news = asyncio.Event()
-            self._pump = thread.loop.create_task(self._hand_over(handler))
+            self._attached = True
+        # Outside the lock: a loop with eager tasks runs its first step here and now.
+        self._pump = thread.loop.create_task(self._hand_over(handler))
+        _PUMPS.add(self._pump)
+        self._pump.add_done_callback(_PUMPS.discard)
         if self._timeout_s is not None and self._state is not _State.CLOSED:
             clock = self._clock or LoopClock.current()
             self._timer = clock.call_at(clock.now_ns() + round(self._timeout_s * 1_000_000_000), self._time_out)
@@ -296,7 +304,7 @@ class Emitter(Generic[T]):
                 return False
             self._state = _State.CLOSING
             self._error = error
-            pending = self._pump is not None or bool(self._waiting)
+            pending = self._attached or bool(self._waiting)
         if pending:
             self._tell_pump()
         else:  # nothing to hand over, and nobody to do it
@@ -349,6 +357,8 @@ def _settle(answer: asyncio.Future[None], error: Exception | None) -> None:
         return
     if error is None:
         answer.set_result(None)
+    elif isinstance(error, StopIteration):  # no future takes it
+        answer.set_exception(RuntimeError(f"the handler raised {error!r}"))
     else:
         answer.set_exception(error)
 

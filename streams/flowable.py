@@ -21,7 +21,7 @@ from streams import conversion
 from streams.affinity import LoopThread
 from streams.batches import AsyncStream
 from streams.boundary import Boundary, DirectDelivery, checked_subscriber
-from streams.overflow import BackpressureStrategy, BufferOverflow, EmitResult
+from streams.overflow import BackpressureStrategy, BufferOverflow, EmitResult, StreamStatistics
 from streams.rate_limit import RateLimit
 from streams.reactive import UNBOUNDED
 from streams.strategy import checked_overflow, checked_strategy
@@ -92,8 +92,8 @@ class FlowableEmitter(abc.ObserverBase[T]):
         return self._boundary.buffer.demand
 
     @property
-    def statistics(self) -> Any:
-        """The counts of this subscription so far: a snapshot (StreamStatistics)."""
+    def statistics(self) -> StreamStatistics:
+        """The counts of this subscription so far: a snapshot."""
         return self._boundary.statistics
 
     def set_cancellable(self, cancellable: Callable[[], object] | None) -> None:
@@ -163,7 +163,7 @@ class Flowable(Observable[T], AsyncStream[T]):
         Raises:
             TypeError, ValueError: an argument that is none of these.
         """
-        if not callable(producer) or inspect.iscoroutinefunction(producer) or inspect.isasyncgenfunction(producer):
+        if not callable(producer) or inspect.iscoroutinefunction(producer) or _is_generator(producer):
             raise TypeError(f"producer must be a function of (emitter), not a coroutine function; got {producer!r}")
 
         def start(boundary: Boundary[Any], push: _Offer[Any], _: abc.SchedulerBase | None) -> None:
@@ -360,6 +360,10 @@ class _ObserverAsSubscriber:
         subscription.request(UNBOUNDED)
 
 
+def _is_generator(producer: object) -> bool:
+    return inspect.isasyncgenfunction(producer) or inspect.isgeneratorfunction(producer)
+
+
 def _checked_error(error: object) -> Exception:
     if not isinstance(error, Exception):
         raise TypeError(f"error must be an Exception; got {error!r}")
@@ -373,7 +377,12 @@ def _ignore(_: object) -> None:
 def _observable_of(publisher: Publisher[T]) -> Observable[T]:
     def subscribe(observer: abc.ObserverBase[T], scheduler: abc.SchedulerBase | None = None) -> abc.DisposableBase:
         subscriber = _Bridge(observer)
-        publisher.subscribe(subscriber)
+        # On the trampoline, so that whoever is downstream can be cancelled before the first item.
+
+        def start(*_: object) -> None:
+            publisher.subscribe(subscriber)
+
+        CurrentThreadScheduler.singleton().schedule(start)
         return Disposable(subscriber.cancel)
 
     return Observable(subscribe)
@@ -382,18 +391,24 @@ def _observable_of(publisher: Publisher[T]) -> Observable[T]:
 class _Bridge(_ObserverAsSubscriber):
     """Feeds an Rx observer from a publisher, and can be cancelled."""
 
-    __slots__ = ("_subscription",)
+    __slots__ = ("_cancelled", "_subscription")
 
     def __init__(self, observer: Any) -> None:
         super().__init__(observer, None, None)
-        self._subscription: Subscription  # given before `subscribe` returns (rule 1.9)
+        self._subscription: Subscription | None = None
+        self._cancelled = False
 
     def on_subscribe(self, subscription: Subscription) -> None:
+        if self._cancelled:
+            subscription.cancel()
+            return
         self._subscription = subscription
         super().on_subscribe(subscription)
 
     def cancel(self) -> None:
-        self._subscription.cancel()
+        self._cancelled = True
+        if self._subscription is not None:
+            self._subscription.cancel()
 
 
 conversion.register_observable(_observable_of)

@@ -9,17 +9,17 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine, Iterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from streams import conversion
-from streams.affinity import LoopThread, report_undeliverable
+from streams.affinity import LOOK_AGAIN_S, LoopThread, report_undeliverable
 from streams.batches import AsyncStream
 from streams.boundary import Boundary, LoopDelivery, Relay, checked_subscriber, unbounded
 from streams.clock import LoopClock
 from streams.errors import AlreadySubscribedError, StreamClosedError
-from streams.overflow import BackpressureStrategy, BufferOverflow, EmitResult
+from streams.overflow import BackpressureStrategy, BufferOverflow, EmitResult, StreamStatistics
 from streams.rate_limit import RateLimit
 from streams.strategy import checked_overflow, checked_strategy
 
@@ -32,6 +32,7 @@ __all__ = ("Flux", "FluxSink")
 T = TypeVar("T")
 
 _ITEMS_PER_TURN = 64  # what a source that never waits may emit before other tasks get a turn
+_GIVEN_PER_TURN = 1024  # the same for items that are there already
 _WOULD_SUSPEND: Final = EmitResult.WOULD_SUSPEND  # an attribute of an Enum is slow to reach
 
 
@@ -81,7 +82,9 @@ class FluxSink(Generic[T]):
         result = self._boundary.buffer.offer_or_wait(item, resume)
         if result is not _WOULD_SUSPEND:
             return result
-        answered.wait()
+        while not answered.wait(LOOK_AGAIN_S):
+            if self._thread.loop.is_closed():
+                self._boundary.cancel()  # nobody will ever take; this answers all who wait
         return answer[0]
 
     def complete(self) -> EmitResult:
@@ -111,8 +114,8 @@ class FluxSink(Generic[T]):
         return self._boundary.buffer.demand
 
     @property
-    def statistics(self) -> Any:
-        """The counts of this subscription so far: a snapshot (StreamStatistics)."""
+    def statistics(self) -> StreamStatistics:
+        """The counts of this subscription so far: a snapshot."""
         return self._boundary.statistics
 
     def on_request(self, callback: Callable[[int], object]) -> FluxSink[T]:
@@ -159,6 +162,8 @@ class FluxSink(Generic[T]):
                     report_undeliverable(error)
 
     async def _wait_for_room(self, item: T) -> EmitResult:
+        if not self._thread.is_here:
+            raise RuntimeError("send waits in the thread of the stream's own loop; from elsewhere use send_blocking")
         answer: asyncio.Future[EmitResult] = self._thread.loop.create_future()
 
         def settle(result: EmitResult) -> None:
@@ -173,7 +178,7 @@ class FluxSink(Generic[T]):
             return result
         try:
             return await answer
-        except asyncio.CancelledError:
+        except BaseException:
             self._boundary.buffer.stop_waiting(resume)
             raise
 
@@ -225,7 +230,7 @@ class Flux(AsyncStream[T]):
         Raises:
             TypeError: an argument that is none of these.
         """
-        if not callable(producer) or inspect.isasyncgenfunction(producer):
+        if not callable(producer) or inspect.isasyncgenfunction(producer) or inspect.isgeneratorfunction(producer):
             raise TypeError(f"producer must be a function or coroutine function of (sink); got {producer!r}")
 
         def start(boundary: Boundary[Any], thread: LoopThread) -> None:
@@ -262,7 +267,8 @@ class Flux(AsyncStream[T]):
                 boundary.fail(AlreadySubscribedError("this async iterator can be read once and has a subscriber"))
                 return
             subscribed = True
-            _run_task(boundary, _pull(iterable, boundary))
+            iterator = aiter(iterable)
+            _run_task(boundary, _pull(iterator, boundary), partial(_close_iterator, iterator))
 
         return Flux(BackpressureStrategy.ERROR, start)
 
@@ -290,7 +296,7 @@ class Flux(AsyncStream[T]):
 
         def start(boundary: Boundary[T], thread: LoopThread) -> None:
             if items:
-                boundary.buffer.tell_demand(partial(_emit_on_request, boundary, iter(items), [len(items)]))
+                boundary.buffer.tell_demand(_Given(boundary, thread, items).on_request)
             else:
                 boundary.buffer.complete()
 
@@ -310,7 +316,8 @@ class Flux(AsyncStream[T]):
         """
         if not isinstance(error, Exception):
             raise TypeError(f"error must be an Exception; got {error!r}")
-        return Flux(BackpressureStrategy.ERROR, lambda boundary, thread: boundary.fail(error))
+        # Each subscriber raises the same exception: without this its traceback would grow with every one.
+        return Flux(BackpressureStrategy.ERROR, lambda boundary, thread: boundary.fail(error.with_traceback(None)))
 
     # ------------------------------------------------------------------ operators
 
@@ -474,11 +481,25 @@ class _AgingRelay(Relay[T]):
 _TASKS: set[asyncio.Task[None]] = set()  # a loop keeps only weak references to its tasks
 
 
-def _run_task(boundary: Boundary[Any], work: Coroutine[Any, Any, object]) -> None:
-    task = asyncio.get_running_loop().create_task(_produce(boundary, work))
+def _run_task(
+    boundary: Boundary[Any],
+    work: Coroutine[Any, Any, object],
+    clean_up: Callable[[], Coroutine[Any, Any, None]] | None = None,
+) -> None:
+    """Run `work` as the source of `boundary`, and `clean_up` in the end, even if `work` never had a turn."""
+    loop = asyncio.get_running_loop()
+
+    def finish(task: asyncio.Task[None]) -> None:
+        _TASKS.discard(task)
+        work.close()  # never awaited, if it had no turn
+        if clean_up is not None and not loop.is_closed():
+            closing = loop.create_task(clean_up())
+            _TASKS.add(closing)
+            closing.add_done_callback(_TASKS.discard)
+
+    task = loop.create_task(_produce(boundary, work))
     _TASKS.add(task)
-    task.add_done_callback(_TASKS.discard)
-    task.add_done_callback(lambda _: work.close())  # a task that is cancelled before its first turn never awaits it
+    task.add_done_callback(finish)
     boundary.connect(task.cancel)
 
 
@@ -495,8 +516,8 @@ async def _produce(boundary: Boundary[Any], work: Coroutine[Any, Any, object]) -
         boundary.buffer.complete()
 
 
-async def _pull(iterable: AsyncIterable[T], boundary: Boundary[T]) -> None:
-    """Advance `iterable` once for each item of demand, and close it at the end if that can be done."""
+async def _pull(iterator: AsyncIterator[T], boundary: Boundary[T]) -> None:
+    """Advance `iterator` once for each item of demand."""
     demand = 0
     more = asyncio.Event()
 
@@ -505,35 +526,61 @@ async def _pull(iterable: AsyncIterable[T], boundary: Boundary[T]) -> None:
         demand += n
         more.set()
 
-    iterator: AsyncIterator[T] = aiter(iterable)
     boundary.buffer.tell_demand(on_request)
     pulled = 0
-    try:
-        while True:
-            while not demand:
-                more.clear()
-                await more.wait()
-            try:
-                item = await anext(iterator)
-            except StopAsyncIteration:
-                return
-            demand -= 1
-            boundary.buffer.offer(item)
-            pulled += 1
-            if pulled % _ITEMS_PER_TURN == 0:
-                await asyncio.sleep(0)
-    finally:
-        aclose = getattr(iterator, "aclose", None)
-        if aclose is not None:
-            await aclose()
-
-
-def _emit_on_request(boundary: Boundary[T], items: Iterator[T], left: list[int], n: int) -> None:
-    """Emit up to `n` more of `items`, of which `left[0]` are left, and complete with the last one."""
-    for _ in range(min(n, left[0])):
-        if not boundary.buffer.is_active:
+    while True:
+        while not demand:
+            more.clear()
+            await more.wait()
+        try:
+            item = await anext(iterator)
+        except StopAsyncIteration:
             return
-        left[0] -= 1
-        boundary.buffer.offer(next(items))
-    if not left[0]:
-        boundary.buffer.complete()
+        demand -= 1
+        boundary.buffer.offer(item)
+        pulled += 1
+        if pulled % _ITEMS_PER_TURN == 0:
+            await asyncio.sleep(0)
+
+
+async def _close_iterator(iterator: AsyncIterator[Any]) -> None:
+    aclose = getattr(iterator, "aclose", None)
+    if aclose is None:
+        return
+    try:
+        await aclose()
+    except Exception as error:  # nobody can hear it any more
+        report_undeliverable(error)
+
+
+class _Given(Generic[T]):
+    """Emits items that are there, as they are requested, and gives other tasks a turn now and then."""
+
+    def __init__(self, boundary: Boundary[T], thread: LoopThread, items: tuple[T, ...]) -> None:
+        self._boundary = boundary
+        self._thread = thread
+        self._items = iter(items)
+        self._left = len(items)
+        self._wanted = 0
+        self._emitting = False
+
+    def on_request(self, n: int) -> None:
+        self._wanted = min(self._wanted + n, self._left)
+        if not self._emitting:
+            self._emitting = True
+            self._emit()
+
+    def _emit(self) -> None:
+        buffer = self._boundary.buffer
+        for _ in range(min(self._wanted, _GIVEN_PER_TURN)):
+            if not buffer.is_active:
+                return
+            self._left -= 1
+            self._wanted -= 1
+            buffer.offer(next(self._items))
+        if not self._left:
+            buffer.complete()
+        elif self._wanted:
+            self._thread.loop.call_soon(self._emit)
+        else:
+            self._emitting = False

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import sys
 import threading
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable
 from enum import Enum
 from typing import Any, Final, Generic, NamedTuple, TypeGuard, TypeVar, cast
@@ -151,12 +151,14 @@ class OverflowBuffer(Generic[T]):
         "_capacity",
         "_claim_count",
         "_claimed",
+        "_deciding",
         "_delay_error",
         "_delivered",
         "_demand",
         "_dropped",
         "_effects",
         "_error",
+        "_evicted",
         "_gate",
         "_held",
         "_intake",
@@ -229,17 +231,20 @@ class OverflowBuffer(Generic[T]):
         self._error: Exception | None = None
         self._held: deque[Any] = _NOTHING
         self._intake: deque[Any] | _Nowhere = _NOWHERE  # where offers append: `_held`, once they may do so
-        self._suspended: deque[tuple[T, int, Resume]] | None = None
+        self._suspended: OrderedDict[Resume, tuple[T, int]] | None = None  # producers that wait, by what resumes them
         self._claimed: list[T] = []  # counted as delivered ahead of time, and still held
         self._claim_count = 0  # how many they were before the consumer popped any
         self._on_request: Callable[[int], object] | None = None
         self._on_ready: Callable[[], object] | None = None  # set while the consumer waits: nobody takes
+        self._deciding = False
+        self._evicted: list[T] | None = None  # lives until the lock is released: its finalizer may call back
         self._effects: list[tuple[Callable[[Any], object], Any]] = []
         self._demand = 0
         self._room = 0  # items at or behind this index have no fate yet
         self._gate = _CLOSED  # `_room`, or _CLOSED while every offer needs the lock
         self.direct = False
         self.passed = 0
+        self.wait_for_room = _nowhere_to_wait
         self._delivered = self._dropped = self._merged = self._rejected = self._peak_held = 0
         self._reopen()
 
@@ -273,7 +278,7 @@ class OverflowBuffer(Generic[T]):
         """Store one item, or apply the overflow rule to it.
 
         Args:
-            item: any object; None is one.
+            item: any object but the core's own words, EMPTY and a Terminal; None is one.
 
         Returns:
             OK, DROPPED, MERGED, WOULD_SUSPEND (nothing stored, nothing counted), FAIL_OVERFLOW (the stream fails),
@@ -319,12 +324,10 @@ class OverflowBuffer(Generic[T]):
     def stop_waiting(self, resume: Resume) -> bool:
         """Take a waiting producer out of the queue; False if it has been resumed already."""
         with self._lock:
-            for place, (_, _, waiting) in enumerate(self._suspended or ()):
-                if waiting == resume:
-                    del cast("deque[Any]", self._suspended)[place]
-                    self._reopen()
-                    return True
-            return False
+            if self._suspended is None or self._suspended.pop(resume, None) is None:
+                return False
+            self._reopen()
+            return True
 
     def tell_demand(self, on_request: Callable[[int], object]) -> None:
         """Tell the source of demand: what there is now, if any, then each increment, before items are taken for it.
@@ -480,6 +483,9 @@ class OverflowBuffer(Generic[T]):
         with self._lock:
             if not self._accepts(Signal.CANCEL):
                 return False
+            if self._deciding:  # a finalizer, amid a decision of its own thread: behind it
+                self._effects.append((_call, self.cancel))
+                return True
             self._on_ready = None
             self._drop(self._close(Signal.CANCEL, keep=0))
         self._run_effects()
@@ -555,16 +561,21 @@ class OverflowBuffer(Generic[T]):
         resume: Resume | None,
     ) -> EmitResult:
         with self._lock:
+            self._deciding = True
             self._gate = _CLOSED
             self.direct = False
-            if intake is not _NOWHERE and not self._retract(item):
-                result = _OK  # room came, or the consumer, before this thread got the lock
-            elif self._state is State.ACTIVE:
-                result = self._decide(item, now_ns, resume)
-            else:
-                self._rejected += 1
-                result = self._refusal()
-            self._reopen()
+            try:
+                if intake is not _NOWHERE and not self._retract(item):
+                    result = _OK  # room came, or the consumer, before this thread got the lock
+                elif self._state is State.ACTIVE:
+                    result = self._decide(item, now_ns, resume)
+                else:
+                    self._rejected += 1
+                    result = self._refusal()
+            finally:
+                self._deciding = False
+                self._reopen()
+        self._evicted = None
         if self._effects:
             self._run_effects()
         return result
@@ -595,7 +606,8 @@ class OverflowBuffer(Generic[T]):
             return EmitResult.DROPPED
         victim = self._demand if rule is BufferOverflow.DROP_OLDEST else self._room - 1
         self._note_peak()
-        self._drop(self._items([self._held[victim]]))
+        self._evicted = self._items([self._held[victim]])
+        self._drop(self._evicted)
         del self._held[victim]
         self._store(item, now_ns, place=self._room - 1)
         return _OK
@@ -612,8 +624,8 @@ class OverflowBuffer(Generic[T]):
     def _suspend(self, item: T, now_ns: int, resume: Resume | None) -> EmitResult:
         if resume is not None:
             if self._suspended is None:
-                self._suspended = deque()
-            self._suspended.append((item, now_ns, resume))
+                self._suspended = OrderedDict()
+            self._suspended[resume] = item, now_ns
         return EmitResult.WOULD_SUSPEND
 
     def _fold(self, item: T, reducer: Callable[[T, T], T]) -> EmitResult:
@@ -699,7 +711,7 @@ class OverflowBuffer(Generic[T]):
         lost = [held.popleft() for _ in range(count - self._room)]
         held.extendleft(reversed(kept))
         waiting, self._suspended = self._suspended, None
-        for _, _, resume in waiting or ():
+        for resume in waiting or ():
             self._rejected += 1
             self._after(resume, self._refusal())
         return claimed + self._items(lost)
@@ -737,7 +749,7 @@ class OverflowBuffer(Generic[T]):
         room = _NO_LIMIT if self._capacity is None else self._capacity + self._demand
         self._room = room if room < _NO_LIMIT else _NO_LIMIT
         while self._suspended and count < self._room:
-            item, now_ns, resume = self._suspended.popleft()
+            resume, (item, now_ns) = self._suspended.popitem(last=False)
             self._store(item, now_ns, place=count)
             self._after(resume, _OK)
             count += 1
@@ -849,15 +861,22 @@ class OverflowBuffer(Generic[T]):
                 effect(argument)
 
     def _tell_dropped(self, lost: list[T]) -> None:
-        for item in lost:
+        for place, item in enumerate(lost):
             try:
                 cast("Callable[[T], object]", self._on_drop)(item)
             except Exception as error:  # whatever it is, it is the stream's terminal
                 self.abort(error)
+            except BaseException:  # it passes through; the others are told of next time
+                self._effects.insert(0, (self._tell_dropped, lost[place + 1 :]))
+                raise
 
 
 def _lacks_cause(error: Exception | None) -> TypeGuard[BufferOverflowError]:
     return isinstance(error, BufferOverflowError) and error.__cause__ is None
+
+
+async def _nowhere_to_wait(item: object) -> EmitResult:
+    raise RuntimeError("send cannot wait: nobody has set wait_for_room")
 
 
 def _call(callback: Callable[[], object]) -> None:
