@@ -161,6 +161,9 @@ class StreamEncoder(ABC):
 # --- The project's own JSON --------------------------------------------------------------------------------------
 
 
+_PIECE: Final = '{"ended": false, "message": '
+
+
 class CompletionPayloads:
     """The JSON objects of a stream as texts without framing: the lines of ndjson, the text frames of a WebSocket."""
 
@@ -171,7 +174,7 @@ class CompletionPayloads:
         """Encode each token as one object. Arguments as in `StreamEncoder.tokens`."""
         if self._trace:
             return [_traced(token, taken_ns) for token in tokens]
-        return [f'{{"ended": false, "message": {json_string(token.text)}}}' for token in tokens]
+        return [f"{_PIECE}{json_string(token.text)}}}" for token in tokens]
 
     def end(self, ending: Ending = _COMPLETED, *, text: str = "") -> str:
         """Encode the last object; `text` is empty unless it is the only one."""
@@ -193,7 +196,7 @@ def _traced(token: Token, taken_ns: int) -> str:
     merged = f', "merged": {token.merged}' if token.merged > 1 else ""
     producer = "" if token.producer is None else f', "producer": {token.producer}'
     return (
-        f'{{"ended": false, "message": {json_string(token.text)}, "seq": {token.index}, "due_ns": {token.due_ns}, '
+        f'{_PIECE}{json_string(token.text)}, "seq": {token.index}, "due_ns": {token.due_ns}, '
         f'"emitted_ns": {token.emitted_ns}, "taken_ns": {taken_ns}{merged}{producer}}}'
     )
 
@@ -212,6 +215,9 @@ class _Completion(StreamEncoder):
 
     def tokens(self, tokens: Sequence[Token], taken_ns: int) -> bytes:
         before = self._before_index
+        if not self._identity.trace:  # the hot path: one text for each frame, without a payload of its own in between
+            frames = [f"{before}{token.index}\ndata: {_PIECE}{json_string(token.text)}}}\n\n" for token in tokens]
+            return "".join(frames).encode()
         pairs = zip(tokens, self._payloads.tokens(tokens, taken_ns), strict=True)
         return "".join([f"{before}{token.index}\ndata: {payload}\n\n" for token, payload in pairs]).encode()
 
