@@ -7,7 +7,12 @@ import logging
 from collections.abc import Callable
 from threading import get_ident
 
-__all__ = ("LoopThread", "report_undeliverable")
+from streams.arguments import shown
+
+__all__ = ("LOOK_AGAIN_S", "LoopThread", "report_undeliverable")
+
+LOOK_AGAIN_S = 1.0
+"""How often a thread that waits for an event loop looks whether that loop has been closed."""
 
 _LOGGER = logging.getLogger("streams")
 
@@ -57,10 +62,13 @@ def report_undeliverable(error: BaseException) -> None:
     It goes to the exception handler of the loop that runs in this thread, else it is logged as a warning of the logger
     `streams`. To hear of them yourself, use `loop.set_exception_handler`. RxJava's counterpart is
     RxJavaPlugins.onError, Reactor's are the dropped hooks.
+
+    Never raises, not even for an exception that cannot be shown.
     """
+    message = f"an error that no consumer can hear: {shown(error)}"
     try:
         loop = asyncio.get_running_loop()
     except RuntimeError:
-        _LOGGER.warning("an error that no consumer can hear: %r", error, exc_info=error)
+        _LOGGER.warning("%s", message, exc_info=error)
     else:
-        loop.call_exception_handler({"message": f"an error that no consumer can hear: {error!r}", "exception": error})
+        loop.call_exception_handler({"message": message, "exception": error})

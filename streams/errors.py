@@ -12,6 +12,8 @@ goes wrong inside a stream is a signal on its error path instead, and is raised 
 
 from __future__ import annotations
 
+from streams.arguments import shown
+
 __all__ = (
     "AlreadySubscribedError",
     "BufferOverflowError",
@@ -26,25 +28,28 @@ class StreamError(Exception):
 
 
 class BufferOverflowError(StreamError):
-    """An item found no room and no demand, and the strategy is to fail.
+    """An item found no room beyond demand, and the strategy is to fail.
 
     The counterpart of RxJava's MissingBackpressureException and Reactor's OverflowException.
 
     Attributes:
         item: the item that was not stored.
         capacity: how many items the boundary holds beyond demand.
+        reason: what else left no room and what to do about it; None: the capacity is used up.
     """
 
-    def __init__(self, item: object, capacity: int) -> None:
+    def __init__(self, item: object, capacity: int, *, reason: str | None = None) -> None:
         super().__init__(item, capacity)
         self.item = item
         self.capacity = capacity
+        self.reason = reason
 
     def __str__(self) -> str:
-        item = repr(self.item) if isinstance(self.item, str) else str(self.item)
-        shown = item if len(item) <= 80 else f"{item[:77]}..."
+        item = shown(self.item, repr if isinstance(self.item, str) else str)
+        if self.reason is not None:
+            return f"no room for item {item}: {self.reason}"
         return (
-            f"no room for item {shown}: {self.capacity} held and no demand; "
+            f"no room for item {item} beyond demand: capacity {self.capacity} is used up; "
             "request more, or use another overflow rule (DROP_OLDEST, DROP_INCOMING) or suspend"
         )
 

@@ -12,17 +12,18 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from itertools import chain, count, islice, repeat
 from random import Random
 from typing import Final
 
+from streams.arguments import positive_int
 from streams.clock import Clock, LoopClock, sleep_until
 from streams.errors import SourceFailure
 from streams.source import Gaps, Token, TokenSource
-from streams.strategy import EmitResult, positive_int
+from streams.strategy import EmitResult
 
 __all__ = ("MAX_TOKENS_PER_TURN", "play", "play_in_threads", "schedule_ns")
 
@@ -84,7 +85,7 @@ def _bursty_ns(rate: float, random: Random) -> Iterator[int]:
         index += burst
 
 
-def _recorded_ns(at_ms: tuple[float, ...]) -> Iterator[int]:
+def _recorded_ns(at_ms: Sequence[float]) -> Iterator[int]:
     request_ms = 0.0
     while True:
         for time_ms in at_ms:

@@ -6,12 +6,12 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, count, repeat
 from math import inf
-from typing import Any, Final
+from typing import Any, Final, cast
 
+from streams.arguments import positive_int, shown
 from streams.errors import SourceFailure
 from streams.pacing import schedule_ns
 from streams.source import Token, TokenSource
-from streams.strategy import positive_int
 
 __all__ = ("DemandSchedule", "SlowReader", "SourceSchedule", "ns")
 
@@ -36,16 +36,19 @@ class SourceSchedule:
     error: Exception | None = None
 
     def __post_init__(self) -> None:
+        _check_pairs("emissions", self.emissions, "(at_ms, item)")
         times_ms = [at_ms for at_ms, _ in self.emissions]
         _check_times("emissions and end_ms", *times_ms, *_if_any(self.end_ms))
         if self.error is not None and not isinstance(self.error, Exception):
-            raise TypeError(f"error must be an Exception or None; got {self.error!r}")
+            raise TypeError(f"error must be an Exception or None; got {shown(self.error)}")
         if self.error is not None and self.end_ms is None:
-            raise ValueError(f"error needs end_ms, the time when the source fails; got {self.error!r} without one")
+            raise ValueError(f"error needs end_ms, the time when the source fails; got {shown(self.error)} without one")
 
     @staticmethod
     def of_tokens(source: TokenSource) -> SourceSchedule:
         """Take tokens, times and faults of a token source. Each token says that it was emitted when it was due."""
+        if not isinstance(source, TokenSource):
+            raise TypeError(f"source must be a TokenSource; got {shown(source)}")
         emissions: list[tuple[float, Token]] = []
         due_ns = 0
         for index, text, offset_ns in zip(count(), source.played_texts(), schedule_ns(source), strict=False):
@@ -76,7 +79,7 @@ class SlowReader:
 
     def __post_init__(self) -> None:
         if not self._busy_ms:
-            raise ValueError(f"busy_ms must be milliseconds, or a sequence of at least one; got {self.busy_ms!r}")
+            raise ValueError(f"busy_ms must be milliseconds, or a sequence of at least one; got {shown(self.busy_ms)}")
         for busy_ms in self._busy_ms:
             _check_times("busy_ms", busy_ms)
         positive_int("prefetch", self.prefetch)
@@ -107,6 +110,7 @@ class DemandSchedule:
     cancel_ms: float | None = None
 
     def __post_init__(self) -> None:
+        _check_pairs("requests", self.requests, "(at_ms, n)")
         _check_times("requests", *[at_ms for at_ms, _ in self.requests])
         for _, n in self.requests:
             positive_int("the n of requests", n)
@@ -122,14 +126,26 @@ def _if_any(time_ms: float | None) -> tuple[float, ...]:
     return () if time_ms is None else (time_ms,)
 
 
+def _check_pairs(name: str, pairs: object, pair: str) -> None:
+    if not isinstance(pairs, Sequence):
+        raise TypeError(f"{name} must be a sequence of {pair}; got {shown(pairs)}")
+    for entry in cast("Sequence[object]", pairs):
+        if not _is_pair(entry):
+            raise TypeError(f"{name} must be a sequence of {pair}; got one with {shown(entry)}")
+
+
+def _is_pair(entry: object) -> bool:
+    return isinstance(entry, tuple | list) and len(cast("Sequence[object]", entry)) == 2
+
+
 def _check_times(name: str, *times_ms: object) -> None:
     """Refuse what is no finite number of at least 0, and what goes backwards."""
     before = 0.0
     for time_ms in times_ms:
         if isinstance(time_ms, bool) or not isinstance(time_ms, int | float):
-            raise TypeError(f"{name} must be numbers of milliseconds; got {time_ms!r}")
+            raise TypeError(f"{name} must be numbers of milliseconds; got {shown(time_ms)}")
         if not before <= time_ms < inf:
             raise ValueError(
-                f"{name} must be finite, at least 0 and never go backwards; got {time_ms!r} after {before!r}"
+                f"{name} must be finite, at least 0 and never go backwards; got {shown(time_ms)} after {before!r}"
             )
         before = time_ms

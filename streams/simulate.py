@@ -18,6 +18,7 @@ from heapq import heappop, heappush
 from itertools import count, repeat
 from typing import Any, Final, NoReturn
 
+from streams.arguments import shown
 from streams.overflow import EMPTY, OverflowBuffer, Terminal
 from streams.reactive import UNBOUNDED
 from streams.schedules import DemandSchedule, SlowReader, SourceSchedule, ns
@@ -52,9 +53,9 @@ def simulate(
         Exception: what a Join raised after the source had failed, so that it is no signal any more.
     """
     if not isinstance(source, SourceSchedule):
-        raise TypeError(f"source must be a SourceSchedule; got {source!r}")
+        raise TypeError(f"source must be a SourceSchedule; got {shown(source)}")
     if not isinstance(consumer, SlowReader | DemandSchedule):
-        raise TypeError(f"consumer must be a SlowReader or a DemandSchedule; got {consumer!r}")
+        raise TypeError(f"consumer must be a SlowReader or a DemandSchedule; got {shown(consumer)}")
     run = _Run(checked_strategy(strategy), source, delay_error, ttl_ns)
     if isinstance(consumer, SlowReader):
         run.start_reader(consumer)

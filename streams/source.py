@@ -19,12 +19,13 @@ from enum import Enum
 from functools import cache
 from importlib.resources import files
 from itertools import chain, count, islice, repeat
+from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any, Final, cast, overload
 
 import msgspec
 
-from streams.strategy import positive_int
+from streams.arguments import positive_int, shown
 
 __all__ = (
     "Gaps",
@@ -41,6 +42,7 @@ __all__ = (
 _COUNTER_COUNT: Final = 10
 _MAX_TTFT_MS: Final = 86_400_000
 _MIN_RATE: Final = 0.001
+_SOURCE_NAMES: Final = "source must be 'counter', 'demo' or 'recording:FILE'"
 
 
 class Token(msgspec.Struct, frozen=True, gc=False):
@@ -72,19 +74,24 @@ def join_tokens(parts: Sequence[Token]) -> Token:
     Cheap enough to be called once over all parts, not once per part: the text is joined once.
 
     Raises:
+        TypeError: `parts` is no sequence, or holds something else.
         ValueError: `parts` is empty.
     """
-    if not parts:
-        raise ValueError("parts must hold at least one token, got none")
-    first = parts[0]
-    return Token(
-        index=first.index,
-        text="".join([part.text for part in parts]),
-        due_ns=first.due_ns,
-        emitted_ns=first.emitted_ns,
-        merged=sum([part.merged for part in parts]),
-        producer=first.producer,
-    )
+    # Looked at only when something fails: this runs for every merged token.
+    try:
+        first = parts[0]
+        return Token(
+            index=first.index,
+            text="".join([part.text for part in parts]),
+            due_ns=first.due_ns,
+            emitted_ns=first.emitted_ns,
+            merged=sum([part.merged for part in parts]),
+            producer=first.producer,
+        )
+    except IndexError:
+        raise ValueError("parts must hold at least one token; got none") from None
+    except (AttributeError, KeyError, TypeError):
+        raise TypeError(f"parts must be a sequence of Token; got {shown(parts)}") from None
 
 
 class Gaps(Enum):
@@ -121,10 +128,12 @@ class Pacing:
 
     def __post_init__(self) -> None:
         if _check_number("rate", self.rate) != 0 and self.rate < _MIN_RATE:
-            raise ValueError(f"rate must be 0 or at least {_MIN_RATE} tokens per second, got {self.rate!r}")
+            raise ValueError(f"rate must be 0 or at least {_MIN_RATE} tokens per second; got {shown(self.rate)}")
         _check_type("gaps", self.gaps, Gaps)
         if self.ttft_ms is not None and not 0 <= _check_number("ttft_ms", self.ttft_ms) <= _MAX_TTFT_MS:
-            raise ValueError(f"ttft_ms must be from 0 to {_MAX_TTFT_MS} milliseconds, or None, got {self.ttft_ms!r}")
+            raise ValueError(
+                f"ttft_ms must be from 0 to {_MAX_TTFT_MS} milliseconds, or None; got {shown(self.ttft_ms)}"
+            )
         _check_type("seed", self.seed, int)
 
 
@@ -152,7 +161,7 @@ class TokenSource:
     pacing: Pacing = field(default_factory=Pacing)
     fail_after: int | None = None
     hang_after: int | None = None
-    at_ms: tuple[float, ...] | None = None
+    at_ms: Sequence[float] | None = None
     finish_reason: str | None = None
     usage: Mapping[str, Any] | None = field(default=None, hash=False)
 
@@ -162,25 +171,28 @@ class TokenSource:
         positive_int("fail_after", self.fail_after, minimum=0, or_none="no failure")
         positive_int("hang_after", self.hang_after, minimum=0, or_none="an end")
         if self.count is not None and self.count > sys.maxsize:
-            raise ValueError(f"count must be at most {sys.maxsize}, got {self.count}")
+            raise ValueError(f"count must be at most {sys.maxsize}; got {self.count}")
         if self.count and not self.texts:
-            raise ValueError(f"count must be 0 or None when there are no texts to repeat, got {self.count}")
+            raise ValueError(f"count must be 0 or None when there are no texts to repeat; got {self.count}")
         if self.fail_after is not None and self.hang_after is not None:
             raise ValueError(f"fail_after ({self.fail_after}) and hang_after ({self.hang_after}) exclude each other")
         self._check_times()
 
     def _check_times(self) -> None:
         _check_type("pacing", self.pacing, Pacing)
+        if self.at_ms is not None and (isinstance(self.at_ms, str) or not isinstance(self.at_ms, Sequence)):
+            raise TypeError(f"at_ms must be a sequence of numbers, or None; got {shown(self.at_ms)}")
         if self.pacing.gaps is Gaps.RECORDED and not self.at_ms:
             raise ValueError("gaps=Gaps.RECORDED needs a recording with at_ms; use another of Gaps for this source")
         if self.at_ms is None:
             return
+        object.__setattr__(self, "at_ms", tuple(self.at_ms))
         if len(self.at_ms) != len(self.texts):
-            raise ValueError(f"at_ms must hold one time for each of {len(self.texts)} texts, got {len(self.at_ms)}")
+            raise ValueError(f"at_ms must hold one time for each of {len(self.texts)} texts; got {len(self.at_ms)}")
         before = 0.0
         for time_ms in self.at_ms:
             if _check_number("at_ms", time_ms) < before:
-                raise ValueError(f"at_ms must not be below 0 nor go backwards, got {time_ms!r} after {before!r}")
+                raise ValueError(f"at_ms must not be below 0 nor go backwards; got {shown(time_ms)} after {before!r}")
             before = time_ms
 
     def __len__(self) -> int:
@@ -200,7 +212,7 @@ class TokenSource:
 def parse_source(
     name: str,
     *,
-    recordings_dir: Path | None = None,
+    recordings_dir: str | PathLike[str] | None = None,
     count: int | None = None,
     pacing: Pacing | None = None,
     fail_after: int | None = None,
@@ -224,15 +236,18 @@ def parse_source(
         TypeError: an argument is of the wrong type.
         OSError: the file cannot be read.
     """
+    if not isinstance(name, str):
+        raise TypeError(f"{_SOURCE_NAMES}; got {shown(name)}")
+    folder = None if recordings_dir is None else _checked_path("recordings_dir", recordings_dir)
     kind, _, file = name.partition(":")
     if name == "counter":
         source = TokenSource(_NUMBERS, _COUNTER_COUNT)
     elif name == "demo":
         source = TokenSource(demo_texts())
     elif kind == "recording" and file:
-        source = read_recording(_find_recording(recordings_dir, file))
+        source = read_recording(_find_recording(folder, file))
     else:
-        raise ValueError(f"source must be 'counter', 'demo' or 'recording:FILE', got {name!r}")
+        raise ValueError(f"{_SOURCE_NAMES}; got {shown(name)}")
     return replace(
         source,
         count=source.count if count is None else count,
@@ -326,7 +341,7 @@ class _Chunk(msgspec.Struct):
 _CHUNK_DECODER: Final = msgspec.json.Decoder(_Chunk)
 
 
-def read_recording(path: Path) -> TokenSource:
+def read_recording(path: str | PathLike[str]) -> TokenSource:
     """Read a recorded stream as a source of its first choice: one JSON `chat.completion.chunk` a line.
 
     Blank lines, unknown fields, deltas without text and chunks without choices hold no token. A line without
@@ -335,8 +350,10 @@ def read_recording(path: Path) -> TokenSource:
     Raises:
         ValueError: a line is malformed, or its `at_ms` is before that of an earlier line (the message has
             file and line number), or there is no text at all.
+        TypeError: `path` is no path.
         OSError: the file cannot be read.
     """
+    path = _checked_path("path", path)
     texts: list[str] = []
     at_ms: list[float] = []
     now_ms: float | None = None
@@ -359,7 +376,7 @@ def read_recording(path: Path) -> TokenSource:
         raise ValueError(f"{path.name}: no line holds any text")
     return TokenSource(
         texts,
-        at_ms=None if now_ms is None else tuple(at_ms),
+        at_ms=None if now_ms is None else at_ms,
         finish_reason=finish_reason,
         usage=usage,
     )
@@ -380,22 +397,28 @@ def _check_texts(texts: object) -> Sequence[str]:
         return texts
     # A str is a sequence of str, too, but never meant as one.
     if isinstance(texts, str) or not isinstance(texts, Sequence):
-        raise TypeError(f"texts must be a sequence of str, got {texts!r}")
+        raise TypeError(f"texts must be a sequence of str; got {shown(texts)}")
     wrong = [text for text in cast("Sequence[object]", texts) if not isinstance(text, str)]
     if wrong:
-        raise TypeError(f"texts must hold nothing but str, got {wrong[0]!r}")
+        raise TypeError(f"texts must hold nothing but str; got {shown(wrong[0])}")
     return tuple(cast("Sequence[str]", texts))
+
+
+def _checked_path(name: str, value: object) -> Path:
+    if not isinstance(value, str | PathLike):
+        raise TypeError(f"{name} must be a str or a path; got {shown(value)}")
+    return Path(cast("str | PathLike[str]", value))
 
 
 def _check_type(name: str, value: object, accepted: type) -> None:
     if not isinstance(value, accepted) or isinstance(value, bool):
-        raise TypeError(f"{name} must be of type {accepted.__name__}, got {value!r}")
+        raise TypeError(f"{name} must be of type {accepted.__name__}; got {shown(value)}")
 
 
 def _check_number(name: str, value: object) -> float:
     if not isinstance(value, int | float) or isinstance(value, bool):
-        raise TypeError(f"{name} must be a number, got {value!r}")
+        raise TypeError(f"{name} must be a number; got {shown(value)}")
     # False for NaN, and works for an int that no float can hold.
     if not abs(value) <= sys.float_info.max:
-        raise ValueError(f"{name} must be a finite number, got {value!r}")
+        raise ValueError(f"{name} must be a finite number; got {shown(value)}")
     return value

@@ -19,6 +19,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
+from streams.arguments import checked_callback, positive_int, shown
+
 __all__ = (
     "BackpressureStrategy",
     "BufferOverflow",
@@ -100,28 +102,31 @@ class Join(Generic[T]):
 
     Attributes:
         join: makes one item of two or more, oldest first.
+
+    Raises:
+        TypeError: `join` is no function, or a coroutine function.
     """
 
     join: Callable[[Sequence[T]], T]
+
+    def __post_init__(self) -> None:
+        checked_callback("join", self.join, optional=False)
 
     def __call__(self, held: T, incoming: T) -> T:
         """Fold two items at once, as a plain reducer does."""
         return self.join((held, incoming))
 
 
-def positive_int(name: str, value: object, *, minimum: int = 1, or_none: str = "") -> None:
-    """Refuse a value that is not an int of at least `minimum` (bool is none); with `or_none`, None is accepted too.
+def checked_overflow(overflow: object) -> BufferOverflow:
+    """Return `overflow` if it is a BufferOverflow.
 
     Raises:
-        TypeError, ValueError: naming the argument, the value and what is accepted.
+        TypeError: naming what is accepted.
     """
-    if value is None and or_none:
-        return
-    accepted = f"an int >= {minimum}" + (f", or None: {or_none}" if or_none else "")
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(f"{name} must be {accepted}; got {value!r}")
-    if value < minimum:
-        raise ValueError(f"{name} must be {accepted}; got {value!r}")
+    if not isinstance(overflow, BufferOverflow):
+        accepted = ", ".join(f"BufferOverflow.{rule.name}" for rule in BufferOverflow)
+        raise TypeError(f"overflow must be one of {accepted}; got {shown(overflow)}")
+    return overflow
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +134,8 @@ class BackpressureStrategy:
     """What a stream does when its consumer is slower than its producer.
 
     Use the constants MISSING (alias IGNORE), ERROR, DROP, LATEST and the makers `buffer`, `reduce`, `suspend`; they
-    refuse what makes no sense. Two strategies are equal when they act alike.
+    refuse what makes no sense. Two strategies are equal when their rows are, whatever their names; an unbounded buffer
+    keeps the rule it was given, though that never applies.
 
     Attributes:
         capacity: items held beyond demand; None is unbounded.
@@ -137,6 +143,9 @@ class BackpressureStrategy:
         reducer: folds the incoming item into the held one, or None.
         max_merged: the most items folded into one, or None; beyond it the stream overflows as ERROR.
         name: the strategy's word in results and metrics.
+
+    Raises:
+        TypeError, ValueError: values that are none of these, or that make no row.
     """
 
     capacity: int | None
@@ -150,6 +159,32 @@ class BackpressureStrategy:
     ERROR: ClassVar[BackpressureStrategy]
     DROP: ClassVar[BackpressureStrategy]
     LATEST: ClassVar[BackpressureStrategy]
+
+    def __post_init__(self) -> None:
+        positive_int("capacity", self.capacity, minimum=0, or_none="unbounded")
+        if self.overflow is not None:
+            checked_overflow(self.overflow)
+        checked_callback("reducer", self.reducer)
+        positive_int("max_merged", self.max_merged, or_none="no limit")
+        if self.reducer is None:
+            self._check_plain()
+        else:
+            self._check_fold()
+
+    def _check_plain(self) -> None:
+        if self.overflow is None and self.capacity is not None:
+            raise ValueError(
+                "overflow must be a BufferOverflow; None goes with capacity=None (MISSING) or a reducer alone; "
+                f"got None with capacity={self.capacity}"
+            )
+        if self.max_merged is not None:
+            raise ValueError(f"max_merged must be None without a reducer; got {self.max_merged}")
+
+    def _check_fold(self) -> None:
+        if self.capacity != 1:
+            raise ValueError(f"capacity must be 1 with a reducer, which folds into one held item; got {self.capacity}")
+        if self.overflow is not None:
+            raise ValueError(f"overflow must be None with a reducer, which takes its place; got {self.overflow}")
 
     @staticmethod
     def buffer(capacity: int | None, overflow: BufferOverflow = BufferOverflow.ERROR) -> BackpressureStrategy:
@@ -179,9 +214,7 @@ class BackpressureStrategy:
         Raises:
             TypeError, ValueError: a reducer that cannot be called, or a limit that is none.
         """
-        if not callable(reducer):
-            raise TypeError(f"reducer must be a function of (held, incoming); got {reducer!r}")
-        positive_int("max_merged", max_merged, or_none="no limit")
+        checked_callback("reducer", reducer, optional=False)
         return BackpressureStrategy(1, None, reducer, max_merged, "reduce")
 
     @staticmethod
@@ -202,18 +235,6 @@ BackpressureStrategy.DROP = BackpressureStrategy(0, BufferOverflow.DROP_INCOMING
 BackpressureStrategy.LATEST = BackpressureStrategy(1, BufferOverflow.DROP_OLDEST, name="latest")
 
 
-def checked_overflow(overflow: object) -> BufferOverflow:
-    """Return `overflow` if it is a BufferOverflow.
-
-    Raises:
-        TypeError: naming what is accepted.
-    """
-    if not isinstance(overflow, BufferOverflow):
-        accepted = ", ".join(f"BufferOverflow.{rule.name}" for rule in BufferOverflow)
-        raise TypeError(f"overflow must be one of {accepted}; got {overflow!r}")
-    return overflow
-
-
 def checked_strategy(strategy: object) -> BackpressureStrategy:
     """Return `strategy` if it is a BackpressureStrategy.
 
@@ -223,6 +244,6 @@ def checked_strategy(strategy: object) -> BackpressureStrategy:
     if not isinstance(strategy, BackpressureStrategy):
         raise TypeError(
             "strategy must be a BackpressureStrategy (MISSING, ERROR, DROP, LATEST, buffer(...), reduce(...), "
-            f"suspend(...)); got {strategy!r}"
+            f"suspend(...)); got {shown(strategy)}"
         )
     return strategy

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from streams.affinity import LoopThread
+from streams.arguments import positive_int, shown
 from streams.boundary import checked_subscriber, refuse_none
 from streams.reactive import UNBOUNDED
 from streams.strategy import StreamStatistics
@@ -26,6 +27,7 @@ __all__ = ("ManualPublisher", "TestSubscriber", "VirtualClock")
 T = TypeVar("T")
 
 _NS_PER_MS = 1_000_000
+_MAX_DURATION_MS = 10**12
 
 
 class TestSubscriber(Generic[T]):
@@ -41,11 +43,15 @@ class TestSubscriber(Generic[T]):
 
     Args:
         initial_request: requested when subscribed; 0: nothing is.
+
+    Raises:
+        TypeError, ValueError: `initial_request` is not an int of at least 0.
     """
 
     __test__ = False
 
     def __init__(self, initial_request: int = UNBOUNDED) -> None:
+        positive_int("initial_request", initial_request, minimum=0)
         self.values: list[T] = []
         self.error: Exception | None = None
         self.completed = False
@@ -91,9 +97,9 @@ class TestSubscriber(Generic[T]):
 
     def on_next(self, item: T) -> None:
         """Record an item."""
-        with self._signal(f"on_next({item!r})"):
+        with self._signal("on_next", item):
             if not self._demand:
-                self.violations.append(f"on_next({item!r}) came without demand (rule 1.1)")
+                self._flag("came without demand (rule 1.1)", "on_next", item)
             elif self._demand < UNBOUNDED:
                 self._demand -= 1
             self.values.append(item)
@@ -101,24 +107,24 @@ class TestSubscriber(Generic[T]):
     def on_error(self, error: Exception) -> None:
         """Record the failure."""
         refuse_none("error", error)
-        with self._signal(f"on_error({error!r})"):
+        with self._signal("on_error", error):
             self.error = error
 
     def on_complete(self) -> None:
         """Record the completion."""
-        with self._signal("on_complete()"):
+        with self._signal("on_complete"):
             self.completed = True
 
     @contextmanager
-    def _signal(self, name: str) -> Generator[None]:
+    def _signal(self, method: str, *arguments: object) -> Generator[None]:
         """Look at the rules that hold for every signal, and tell those who wait."""
         if self.subscription is None:
-            self.violations.append(f"{name} came before on_subscribe (rule 1.9)")
+            self._flag("came before on_subscribe (rule 1.9)", method, *arguments)
         if self.terminated:
-            self.violations.append(f"{name} came after a terminal (rule 1.7)")
+            self._flag("came after a terminal (rule 1.7)", method, *arguments)
         alone = self._busy.acquire(blocking=False)
         if not alone:
-            self.violations.append(f"{name} came while another signal was being handled (rule 1.3)")
+            self._flag("came while another signal was being handled (rule 1.3)", method, *arguments)
         try:
             yield
         finally:
@@ -126,6 +132,9 @@ class TestSubscriber(Generic[T]):
                 self._busy.release()
             for waiter in tuple(self._waiters):
                 waiter.tell()
+
+    def _flag(self, problem: str, method: str, *arguments: object) -> None:
+        self.violations.append(f"{method}({', '.join(map(shown, arguments))}) {problem}")
 
     # ------------------------------------------------------------------ waiting
 
@@ -260,6 +269,9 @@ class VirtualClock:
     set or cancelled on this clock. A coroutine that passes through more turns than that between two
     uses of the clock needs a larger `settle_turns`; work in threads is not waited for.
 
+    Raises:
+        TypeError, ValueError: `start_ns` is not an int of at least 0, or `settle_turns` not one of at least 1.
+
     Example:
         >>> clock = VirtualClock()
         >>> _ = clock.call_at(2_000_000, lambda: print("due at", clock.now_ns()))
@@ -274,6 +286,8 @@ class VirtualClock:
 
     def __init__(self, start_ns: int = 0, *, settle_turns: int = 32) -> None:
         """Start at `start_ns` with nothing scheduled."""
+        positive_int("start_ns", start_ns, minimum=0)
+        positive_int("settle_turns", settle_turns)
         self._now_ns = start_ns
         self._settle_turns = settle_turns
         self._sequence = itertools.count()
@@ -307,7 +321,7 @@ class VirtualClock:
         """Move the time on by `duration_ms` milliseconds and fire what becomes due.
 
         Raises:
-            ValueError: `duration_ms` is negative.
+            TypeError, ValueError: `duration_ms` is not a number from 0 to 1e12.
         """
         self.advance_to(self._after(duration_ms))
 
@@ -315,10 +329,11 @@ class VirtualClock:
         """Move the time on to `target_ns` and fire what becomes due, what is due at `target_ns` included.
 
         Raises:
-            ValueError: `target_ns` has passed.
+            TypeError, ValueError: `target_ns` is not an int, or has passed.
         """
+        positive_int("target_ns", target_ns, minimum=0)
         if target_ns < self._now_ns:
-            raise ValueError(f"target_ns must be at least now_ns() = {self._now_ns}, got {target_ns}")
+            raise ValueError(f"target_ns must be at least now_ns() = {self._now_ns}; got {target_ns}")
         while (due_ns := self.next_due_ns) is not None and due_ns <= target_ns:
             self._fire_next()
         self._now_ns = max(self._now_ns, target_ns)
@@ -339,7 +354,7 @@ class VirtualClock:
         """Do what `advance` does, and let the coroutines it wakes go on before each next due time.
 
         Raises:
-            ValueError: `duration_ms` is negative.
+            TypeError, ValueError: `duration_ms` is not a number from 0 to 1e12.
         """
         target_ns = self._after(duration_ms)
         await self._settle()
@@ -363,8 +378,11 @@ class VirtualClock:
         self._refuse_endless(max_moves)
 
     def _after(self, duration_ms: float) -> int:
-        if not duration_ms >= 0:
-            raise ValueError(f"duration_ms must be a number of at least 0, got {duration_ms!r}")
+        accepted = "a number of milliseconds from 0 to 1e12"
+        if not isinstance(duration_ms, int | float) or isinstance(duration_ms, bool):
+            raise TypeError(f"duration_ms must be {accepted}; got {shown(duration_ms)}")
+        if not 0 <= duration_ms <= _MAX_DURATION_MS:
+            raise ValueError(f"duration_ms must be {accepted}; got {shown(duration_ms)}")
         return self._now_ns + round(duration_ms * _NS_PER_MS)
 
     def _fire_next(self) -> None:

@@ -70,6 +70,27 @@ def test_undeliverable_error_is_logged_as_a_warning_where_no_loop_runs(caplog: p
     assert record.exc_info[1] is error
 
 
+class UnspeakableError(Exception):
+    def __repr__(self) -> str:
+        raise LookupError("no words")
+
+
+def test_undeliverable_error_that_cannot_be_shown_is_logged_all_the_same(caplog: pytest.LogCaptureFixture) -> None:
+    report_undeliverable(UnspeakableError())
+    (record,) = caplog.records
+    assert record.getMessage().endswith("<UnspeakableError that cannot be shown>")
+
+
+async def test_undeliverable_error_that_cannot_be_shown_goes_to_the_loop_all_the_same(
+    loop_errors: list[dict[str, Any]],
+) -> None:
+    error = UnspeakableError()
+    report_undeliverable(error)
+    (context,) = loop_errors
+    assert context["exception"] is error
+    assert context["message"].endswith("<UnspeakableError that cannot be shown>")
+
+
 async def test_undeliverable_error_goes_to_the_exception_handler_of_the_running_loop(
     loop_errors: list[dict[str, Any]], caplog: pytest.LogCaptureFixture
 ) -> None:

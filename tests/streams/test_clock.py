@@ -6,6 +6,7 @@ import asyncio
 import gc
 import importlib
 import importlib.util
+import re
 import time
 import tracemalloc
 import weakref
@@ -439,13 +440,47 @@ def test_virtual_clock_raises_what_a_callback_raises_and_keeps_the_others() -> N
     assert fired == ["other"]
 
 
-@pytest.mark.parametrize("duration_ms", [-1, float("nan")])
-def test_virtual_clock_never_runs_backwards(duration_ms: float) -> None:
+@pytest.mark.parametrize(
+    ("duration_ms", "error"),
+    [
+        (-1, ValueError),
+        (float("nan"), ValueError),
+        (float("inf"), ValueError),
+        (1e13, ValueError),
+        ("1", TypeError),
+        (True, TypeError),
+    ],
+)
+async def test_virtual_clock_refuses_what_is_no_duration(duration_ms: float, error: type[Exception]) -> None:
     clock = VirtualClock(start_ns=10)
-    with pytest.raises(ValueError, match="duration_ms must be a number of at least 0"):
+    refusal = re.escape(f"duration_ms must be a number of milliseconds from 0 to 1e12; got {duration_ms!r}")
+    with pytest.raises(error, match=refusal):
         clock.advance(duration_ms)
-    with pytest.raises(ValueError, match=r"target_ns must be at least now_ns\(\) = 10, got 9"):
+    with pytest.raises(error, match=refusal):
+        await clock.advance_async(duration_ms)
+    assert clock.now_ns() == 10
+
+
+def test_virtual_clock_never_runs_backwards() -> None:
+    clock = VirtualClock(start_ns=10)
+    with pytest.raises(ValueError, match=r"target_ns must be at least now_ns\(\) = 10; got 9"):
         clock.advance_to(9)
+
+
+@pytest.mark.parametrize(
+    ("make", "error", "message"),
+    [
+        (lambda: VirtualClock("x"), TypeError, "start_ns must be an int >= 0; got 'x'"),  # type: ignore[arg-type]
+        (lambda: VirtualClock(-1), ValueError, "start_ns must be an int >= 0; got -1"),
+        (lambda: VirtualClock(settle_turns=0), ValueError, "settle_turns must be an int >= 1; got 0"),
+        (lambda: VirtualClock().advance_to(0.5), TypeError, "target_ns must be an int >= 0; got 0.5"),  # type: ignore[arg-type]
+    ],
+)
+def test_virtual_clock_refuses_what_is_no_time_by_name(
+    make: Callable[[], object], error: type[Exception], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        make()
 
 
 async def wait_often(clock: VirtualClock, step_ns: int, log: list[int]) -> None:

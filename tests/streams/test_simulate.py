@@ -452,6 +452,11 @@ def test_fault_beyond_the_last_token_never_comes(fault: str) -> None:
         (lambda: SourceSchedule([(5, "a")], 4), ValueError, "emissions and end_ms .* got 4 after 5"),
         (lambda: SourceSchedule([], 4, "x"), TypeError, "error must be an Exception"),  # type: ignore[arg-type]
         (lambda: SourceSchedule([], None, ValueError()), ValueError, "error needs end_ms"),
+        (lambda: SourceSchedule(5), TypeError, "emissions must be a sequence of \\(at_ms, item\\); got 5"),  # type: ignore[arg-type]
+        (lambda: SourceSchedule([5]), TypeError, "emissions must be a sequence of \\(at_ms, item\\); got one with 5"),  # type: ignore[list-item]
+        (lambda: SourceSchedule([(1, 2, 3)]), TypeError, "emissions must be .* got one with \\(1, 2, 3\\)"),  # type: ignore[list-item]
+        (lambda: SourceSchedule.of_tokens("demo"), TypeError, "source must be a TokenSource; got 'demo'"),  # type: ignore[arg-type]
+        (lambda: DemandSchedule(3), TypeError, "requests must be a sequence of \\(at_ms, n\\); got 3"),  # type: ignore[arg-type]
         (lambda: SlowReader(busy_ms=[]), ValueError, "busy_ms .* got \\[\\]"),
         (lambda: SlowReader(busy_ms=-1), ValueError, "busy_ms .* got -1"),
         (lambda: SlowReader(busy_ms="1"), TypeError, "busy_ms .* got '1'"),  # type: ignore[arg-type]

@@ -58,6 +58,10 @@ def test_token_is_immutable_and_comparable() -> None:
         token.text = "b"  # type: ignore[misc]  # pyright: ignore[reportAttributeAccessIssue]
 
 
+def test_token_as_text_is_its_place_and_its_text() -> None:
+    assert str(Token(3, "a\n", 10, 11)) == "3 ('a\\n')"
+
+
 def test_join_tokens_covers_all_parts_from_the_first() -> None:
     parts = [Token(3, "a", 10, 11, 1, 2), Token(4, "b", 20, 21, 2, 2), Token(6, "c", 30, 31, 1, 2)]
     assert join_tokens(parts) == Token(3, "abc", 10, 11, 4, 2)
@@ -70,6 +74,12 @@ def test_join_tokens_of_one_is_that_one() -> None:
 def test_join_tokens_refuses_nothing() -> None:
     with pytest.raises(ValueError, match="at least one token"):
         join_tokens([])
+
+
+@pytest.mark.parametrize("parts", [5, 0, None, "abc", ["a"], {"a": 1}, iter([Token(0, "a", 0, 0)])])
+def test_join_tokens_refuses_what_holds_no_tokens(parts: Any) -> None:
+    with pytest.raises(TypeError, match="parts must be a sequence of Token; got "):
+        join_tokens(parts)
 
 
 # The local sources.
@@ -126,8 +136,21 @@ def test_split_text_splits_as_a_tokeniser_would() -> None:
 
 @pytest.mark.parametrize("name", ["", "upstream:model", "recording", "recording:", "Counter", "demo:", "counter:3"])
 def test_parse_source_refuses_other_names(name: str) -> None:
-    with pytest.raises(ValueError, match="source must be 'counter', 'demo' or 'recording:FILE', got"):
+    with pytest.raises(ValueError, match="source must be 'counter', 'demo' or 'recording:FILE'; got"):
         parse_source(name)
+
+
+@pytest.mark.parametrize("name", [5, None, b"demo"])
+def test_parse_source_refuses_a_name_that_is_no_text(name: Any) -> None:
+    with pytest.raises(TypeError, match=f"source must be 'counter', .*; got {name!r}"):
+        parse_source(name)
+
+
+def test_folder_or_file_that_is_no_path_is_refused_by_name() -> None:
+    with pytest.raises(TypeError, match="recordings_dir must be a str or a path; got 5"):
+        parse_source("counter", recordings_dir=5)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="path must be a str or a path; got None"):
+        read_recording(None)  # type: ignore[arg-type]
 
 
 def test_parse_source_passes_everything_on() -> None:
@@ -147,6 +170,14 @@ def test_source_without_count_plays_each_text_once() -> None:
     assert list(source.played_texts()) == ["a", "b"]
 
 
+def test_source_keeps_its_times_as_a_tuple() -> None:
+    times_ms = [1, 2.5]
+    source = TokenSource(["a", "b"], at_ms=times_ms)
+    times_ms.clear()
+    assert source.at_ms == (1, 2.5)
+    assert hash(source) == hash(TokenSource(("a", "b"), at_ms=(1, 2.5)))
+
+
 def test_source_may_be_empty() -> None:
     assert list(TokenSource(()).played_texts()) == []
     assert list(TokenSource((), count=0).played_texts()) == []
@@ -162,20 +193,22 @@ def test_source_plays_the_tokens_before_its_fault(after: int, played: int) -> No
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"texts": "abc"}, TypeError, "texts must be a sequence of str, got 'abc'"),
-        ({"texts": 5}, TypeError, "texts must be a sequence of str, got 5"),
-        ({"texts": ["a", b"b"]}, TypeError, "texts must hold nothing but str, got b'b'"),
+        ({"texts": "abc"}, TypeError, "texts must be a sequence of str; got 'abc'"),
+        ({"texts": 5}, TypeError, "texts must be a sequence of str; got 5"),
+        ({"texts": ["a", b"b"]}, TypeError, "texts must hold nothing but str; got b'b'"),
         ({"count": -1}, ValueError, "count must be an int >= 0"),
         ({"count": True}, TypeError, "count must be an int >= 0"),
         ({"count": 2**63}, ValueError, "count must be at most"),
-        ({"texts": (), "count": 1}, ValueError, "no texts to repeat, got 1"),
+        ({"texts": (), "count": 1}, ValueError, "no texts to repeat; got 1"),
         ({"fail_after": -1}, ValueError, "fail_after must be an int >= 0"),
         ({"hang_after": 1.5}, TypeError, "hang_after must be an int >= 0"),
         ({"fail_after": 1, "hang_after": 2}, ValueError, r"fail_after \(1\) and hang_after \(2\) exclude each other"),
-        ({"pacing": 20}, TypeError, "pacing must be of type Pacing, got 20"),
+        ({"pacing": 20}, TypeError, "pacing must be of type Pacing; got 20"),
         ({"pacing": Pacing(gaps=Gaps.RECORDED)}, ValueError, "needs a recording with at_ms"),
-        ({"at_ms": (1.0,)}, ValueError, "one time for each of 2 texts, got 1"),
-        ({"at_ms": (2.0, 1.0)}, ValueError, "nor go backwards, got 1.0 after 2.0"),
+        ({"at_ms": 5}, TypeError, "at_ms must be a sequence of numbers, or None; got 5"),
+        ({"at_ms": "12"}, TypeError, "at_ms must be a sequence of numbers, or None; got '12'"),
+        ({"at_ms": (1.0,)}, ValueError, "one time for each of 2 texts; got 1"),
+        ({"at_ms": (2.0, 1.0)}, ValueError, "nor go backwards; got 1.0 after 2.0"),
         ({"at_ms": (-1.0, 1.0)}, ValueError, "must not be below 0"),
         ({"at_ms": (1.0, float("nan"))}, ValueError, "at_ms must be a finite number"),
         ({"at_ms": (1.0, "2")}, TypeError, "at_ms must be a number"),
@@ -189,19 +222,19 @@ def test_source_refuses_what_makes_no_sense(arguments: dict[str, Any], error: ty
 @pytest.mark.parametrize(
     ("arguments", "error", "message"),
     [
-        ({"rate": -1}, ValueError, "rate must be 0 or at least 0.001 tokens per second, got -1"),
+        ({"rate": -1}, ValueError, "rate must be 0 or at least 0.001 tokens per second; got -1"),
         ({"rate": 0.0001}, ValueError, "rate must be 0 or at least 0.001"),
         ({"rate": float("inf")}, ValueError, "rate must be a finite number"),
         ({"rate": float("nan")}, ValueError, "rate must be a finite number"),
         ({"rate": 10**400}, ValueError, "rate must be a finite number"),
-        ({"rate": True}, TypeError, "rate must be a number, got True"),
-        ({"rate": "20"}, TypeError, "rate must be a number, got '20'"),
-        ({"gaps": "steady"}, TypeError, "gaps must be of type Gaps, got 'steady'"),
-        ({"ttft_ms": -1}, ValueError, "ttft_ms must be from 0 to 86400000 milliseconds, or None, got -1"),
+        ({"rate": True}, TypeError, "rate must be a number; got True"),
+        ({"rate": "20"}, TypeError, "rate must be a number; got '20'"),
+        ({"gaps": "steady"}, TypeError, "gaps must be of type Gaps; got 'steady'"),
+        ({"ttft_ms": -1}, ValueError, "ttft_ms must be from 0 to 86400000 milliseconds, or None; got -1"),
         ({"ttft_ms": 1e9}, ValueError, "ttft_ms must be from 0 to 86400000"),
         ({"ttft_ms": "1"}, TypeError, "ttft_ms must be a number"),
-        ({"seed": 1.0}, TypeError, "seed must be of type int, got 1.0"),
-        ({"seed": False}, TypeError, "seed must be of type int, got False"),
+        ({"seed": 1.0}, TypeError, "seed must be of type int; got 1.0"),
+        ({"seed": False}, TypeError, "seed must be of type int; got False"),
     ],
 )
 def test_pacing_refuses_what_makes_no_sense(arguments: dict[str, Any], error: type[Exception], message: str) -> None:
@@ -286,6 +319,8 @@ def test_recording_is_found_in_its_folder(record: Callable[..., Path]) -> None:
     record(chunk("b"), name="sub/other.jsonl")
     (folder / "link.jsonl").symlink_to(folder / "stream.jsonl")
     assert parse_source("recording:stream.jsonl", recordings_dir=folder).texts == ("a",)
+    assert parse_source("recording:stream.jsonl", recordings_dir=str(folder)).texts == ("a",)
+    assert read_recording(str(folder / "stream.jsonl")).texts == ("a",)
     assert parse_source("recording:sub/other.jsonl", recordings_dir=folder).texts == ("b",)
     assert parse_source("recording:link.jsonl", recordings_dir=folder, count=3).played_count == 3
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
@@ -15,13 +14,16 @@ from streams.strategy import (
     StreamStatistics,
     checked_overflow,
     checked_strategy,
-    positive_int,
 )
 
 __all__ = ()
 
 Strategy = BackpressureStrategy
 join = Join("".join)
+
+
+async def fold_later(held: object, incoming: object) -> object:
+    return [held, incoming]
 
 
 @pytest.mark.parametrize(
@@ -56,11 +58,18 @@ def test_ignore_is_another_word_for_missing() -> None:
     assert Strategy.IGNORE is Strategy.MISSING
 
 
-def test_strategies_that_act_alike_are_equal_whatever_their_name() -> None:
+def test_strategies_of_equal_rows_are_equal_whatever_their_name() -> None:
     assert Strategy.buffer(1, BufferOverflow.DROP_OLDEST) == Strategy.LATEST
     assert Strategy.buffer(4, BufferOverflow.SUSPEND) == Strategy.suspend(4)
     assert Strategy.reduce(join) == Strategy.reduce(Join("".join))
     assert len({Strategy.buffer(2), Strategy.buffer(2), Strategy.buffer(3)}) == 2
+    assert Strategy.buffer(None) != Strategy.buffer(None, BufferOverflow.DROP_OLDEST)
+
+
+def test_strategy_may_be_written_as_its_row() -> None:
+    assert Strategy(None, None) == Strategy.MISSING
+    assert Strategy(0, BufferOverflow.DROP_INCOMING) == Strategy.DROP
+    assert Strategy(1, None, join, 8) == Strategy.reduce(join, 8)
 
 
 @pytest.mark.parametrize(
@@ -70,9 +79,20 @@ def test_strategies_that_act_alike_are_equal_whatever_their_name() -> None:
         (lambda: Strategy.buffer(True), TypeError, "capacity must be an int >= 1, or None: unbounded; got True"),
         (lambda: Strategy.buffer(2.0), TypeError, "capacity must be an int >= 1, or None: unbounded; got 2.0"),  # type: ignore[arg-type]
         (lambda: Strategy.buffer(1, "error"), TypeError, "overflow must be one of BufferOverflow.ERROR, "),  # type: ignore[arg-type]
-        (lambda: Strategy.reduce(None), TypeError, "reducer must be a function of (held, incoming); got None"),  # type: ignore[arg-type]
+        (lambda: Strategy.reduce(None), TypeError, "reducer must be a function, not a coroutine function; got None"),  # type: ignore[arg-type]
         (lambda: Strategy.reduce(join, 0), ValueError, "max_merged must be an int >= 1, or None: no limit; got 0"),
         (lambda: Strategy.reduce(join, False), TypeError, "max_merged must be an int >= 1, or None: no limit; got"),
+        (lambda: Strategy.reduce(fold_later), TypeError, "reducer must be a function, not a coroutine function; got <"),
+        (lambda: Strategy("x", "y"), TypeError, "capacity must be an int >= 0, or None: unbounded; got 'x'"),  # type: ignore[arg-type]
+        (lambda: Strategy(-1, BufferOverflow.ERROR), ValueError, "capacity must be an int >= 0, or None: unbounded"),
+        (lambda: Strategy(5, "y"), TypeError, "overflow must be one of BufferOverflow.ERROR, "),  # type: ignore[arg-type]
+        (lambda: Strategy(5, None), ValueError, "overflow must be a BufferOverflow; None goes with capacity=None "),
+        (lambda: Strategy(1, None, 5), TypeError, "reducer must be a function, not a coroutine function, or None; got"),  # type: ignore[arg-type]
+        (lambda: Strategy(2, None, join), ValueError, "capacity must be 1 with a reducer, which folds into one held"),
+        (lambda: Strategy(1, BufferOverflow.ERROR, join), ValueError, "overflow must be None with a reducer, which"),
+        (lambda: Strategy(1, BufferOverflow.ERROR, None, 3), ValueError, "max_merged must be None without a reducer"),
+        (lambda: Join(5), TypeError, "join must be a function, not a coroutine function; got 5"),  # type: ignore[arg-type]
+        (lambda: Join(None), TypeError, "join must be a function, not a coroutine function; got None"),  # type: ignore[arg-type]
         (lambda: Strategy.suspend(-1), ValueError, "capacity must be an int >= 0; got -1"),
         (lambda: Strategy.suspend(None), TypeError, "capacity must be an int >= 0; got None"),  # type: ignore[arg-type]
     ],
@@ -97,27 +117,6 @@ def test_checked_strategy_names_what_is_accepted() -> None:
     assert checked_strategy(Strategy.DROP) is Strategy.DROP
     with pytest.raises(TypeError, match=r"strategy must be a BackpressureStrategy \(MISSING, .*; got <enum"):
         checked_strategy(BufferOverflow)
-
-
-@pytest.mark.parametrize(("value", "options"), [(1, {}), (0, {"minimum": 0}), (None, {"or_none": "no limit"})])
-def test_positive_int_accepts(value: object, options: dict[str, Any]) -> None:
-    positive_int("count", value, **options)
-
-
-@pytest.mark.parametrize(
-    ("value", "error"),
-    [
-        (0, ValueError),
-        (-5, ValueError),
-        (True, TypeError),
-        (1.0, TypeError),
-        (float("nan"), TypeError),
-        ("1", TypeError),
-    ],
-)
-def test_positive_int_refuses(value: object, error: type[Exception]) -> None:
-    with pytest.raises(error, match=r"count must be an int >= 1; got "):
-        positive_int("count", value)
 
 
 def test_drop_latest_is_no_name_here() -> None:

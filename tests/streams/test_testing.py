@@ -70,6 +70,12 @@ def test_a_subscriber_requests_at_first_what_it_is_told(initial_request: int, re
     assert publisher.requests == requests
 
 
+@pytest.mark.parametrize(("initial_request", "error"), [(-1, ValueError), ("x", TypeError), (True, TypeError)])
+def test_a_subscriber_refuses_a_first_request_that_is_none(initial_request: int, error: type[Exception]) -> None:
+    with pytest.raises(error, match=f"initial_request must be an int >= 0; got {initial_request!r}"):
+        TestSubscriber(initial_request)
+
+
 def test_request_and_cancel_go_to_the_subscription() -> None:
     publisher, subscriber = connected(0)
 
@@ -120,6 +126,24 @@ def test_an_item_beyond_demand_is_flagged_and_kept() -> None:
 
     assert subscriber.values == ["a", "b", "c"]
     assert subscriber.violations == ["on_next('b') came without demand (rule 1.1)"]
+
+
+def test_an_item_is_put_into_words_only_for_a_violation() -> None:
+    class Item:
+        shown = 0
+
+        def __repr__(self) -> str:
+            Item.shown += 1
+            return "Item()"
+
+    publisher, subscriber = ManualPublisher[Item](), TestSubscriber[Item](1)
+    publisher.subscribe(subscriber)
+
+    publisher.next(Item())
+    assert (Item.shown, subscriber.violations) == (0, [])
+
+    publisher.next(Item())
+    assert (Item.shown, subscriber.violations) == (1, ["on_next(Item()) came without demand (rule 1.1)"])
 
 
 def test_unbounded_demand_is_never_used_up() -> None:
