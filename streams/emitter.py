@@ -16,6 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
 from streams.affinity import LOOK_AGAIN_S, LoopThread, report_undeliverable
+from streams.arguments import checked_callback, checked_exception, positive_seconds
 from streams.clock import LoopClock
 from streams.errors import StreamClosedError
 from streams.strategy import StreamStatistics
@@ -59,13 +60,7 @@ class Emitter(Generic[T]):
     """
 
     def __init__(self, timeout_s: float | None = None, *, clock: Clock | None = None) -> None:
-        if timeout_s is not None:
-            if isinstance(timeout_s, bool) or not isinstance(timeout_s, (int, float)):
-                raise TypeError(f"timeout_s must be a number of seconds above 0, or None: never; got {timeout_s!r}")
-            if not 0 < timeout_s < float("inf"):
-                raise ValueError(
-                    f"timeout_s must be a finite number of seconds above 0, or None: never; got {timeout_s!r}"
-                )
+        positive_seconds("timeout_s", timeout_s, "never")
         self._timeout_s = timeout_s
         self._clock = clock
         self._timer: TimerHandle | None = None
@@ -146,23 +141,22 @@ class Emitter(Generic[T]):
         Raises:
             TypeError: not an Exception.
         """
-        if not isinstance(error, Exception):
-            raise TypeError(f"error must be an Exception; got {error!r}")
-        if not self._close(error):
+        if not self._close(checked_exception(error)):
             report_undeliverable(error)
 
     # ------------------------------------------------------------------ callbacks
 
     def on_timeout(self, callback: Callable[[], object]) -> None:
         """Hear, in order of registration and before `on_completion`, that `timeout_s` has passed."""
-        self._on_timeout.append(callback)
+        self._on_timeout.append(checked_callback("callback", callback, optional=False))
 
     def on_error(self, callback: Callable[[Exception], object]) -> None:
         """Hear, before `on_completion`, what the handler raised or what `complete_with_error` was given."""
-        self._on_error.append(callback)
+        self._on_error.append(checked_callback("callback", callback, optional=False))
 
     def on_completion(self, callback: Callable[[], object]) -> None:
         """Hear, once, that the emitter has ended, in whatever way: the place to clean up. At once if it has."""
+        checked_callback("callback", callback, optional=False)
         with self._lock:
             ended = self._state is _State.CLOSED
             if not ended:

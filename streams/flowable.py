@@ -19,6 +19,7 @@ from reactivex.scheduler import CurrentThreadScheduler
 
 from streams import conversion
 from streams.affinity import LoopThread
+from streams.arguments import checked_callback, checked_exception
 from streams.batches import AsyncStream
 from streams.boundary import Boundary, DirectDelivery, checked_subscriber
 from streams.overflow import BackpressureStrategy, BufferOverflow, EmitResult, StreamStatistics
@@ -71,11 +72,11 @@ class FlowableEmitter(abc.ObserverBase[T]):
 
     def on_error(self, error: Exception) -> None:
         """Fail the stream behind what is held; an error that comes after the end is reported as undeliverable."""
-        self._boundary.fail(_checked_error(error))
+        self._boundary.fail(checked_exception(error))
 
     def try_on_error(self, error: Exception) -> bool:
         """Fail the stream; False, and nothing is reported, if it has ended or was cancelled."""
-        return self._boundary.buffer.fail(_checked_error(error)) is EmitResult.OK
+        return self._boundary.buffer.fail(checked_exception(error)) is EmitResult.OK
 
     def on_completed(self) -> None:
         """End the stream behind what is held."""
@@ -101,6 +102,7 @@ class FlowableEmitter(abc.ObserverBase[T]):
 
         One at a time: a new one calls the old one.
         """
+        checked_callback("cancellable", cancellable)
         previous = self._cancellable
         self._cancellable = None if self._ended else cancellable
         if previous is not None:
@@ -135,8 +137,7 @@ class Flowable(Observable[T], AsyncStream[T]):
     ) -> None:
         """Used by `create` and the operators of this module."""
         super().__init__()
-        if on_drop is not None and not callable(on_drop):
-            raise TypeError(f"on_drop must be a function of (item) or None; got {on_drop!r}")
+        checked_callback("on_drop", on_drop)
         self._strategy = checked_strategy(strategy)
         if strategy.overflow is BufferOverflow.SUSPEND:
             raise ValueError("SUSPEND needs a producer that can wait, and on_next cannot; use Flux.create")
@@ -322,8 +323,12 @@ def _protecting(
     delay_error: bool = False,
 ) -> Callable[[Observable[T]], Flowable[T]]:
     """Return the operator that takes all an Observable pushes and applies `strategy` to it."""
+    checked_callback("on_drop", on_drop)
 
     def operator(source: Observable[T]) -> Flowable[T]:
+        if not isinstance(source, Observable):
+            raise TypeError(f"the source must be a reactivex Observable; got {source!r}")
+
         def start(boundary: Boundary[T], push: _Offer[T], scheduler: abc.SchedulerBase | None) -> None:
             upstream = source.subscribe(
                 cast("Callable[[T], None]", push),
@@ -352,6 +357,8 @@ class _ObserverAsSubscriber:
                 "on_next must not be a coroutine function, RxPY cannot wait for it: use `async for` or for_each; "
                 f"got {on_next!r}"
             )
+        for name, callback in (("on_next", on_next), ("on_error", on_error), ("on_completed", on_completed)):
+            checked_callback(name, callback)
         self.on_next = on_next or noop
         self.on_error = on_error or default_error
         self.on_complete = on_completed or noop
@@ -362,12 +369,6 @@ class _ObserverAsSubscriber:
 
 def _is_generator(producer: object) -> bool:
     return inspect.isasyncgenfunction(producer) or inspect.isgeneratorfunction(producer)
-
-
-def _checked_error(error: object) -> Exception:
-    if not isinstance(error, Exception):
-        raise TypeError(f"error must be an Exception; got {error!r}")
-    return error
 
 
 def _ignore(_: object) -> None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from streams import conversion
 from streams.affinity import LOOK_AGAIN_S, LoopThread, report_undeliverable
+from streams.arguments import checked_callback, checked_exception, positive_seconds
 from streams.batches import AsyncStream
 from streams.boundary import Boundary, LoopDelivery, Relay, checked_subscriber, unbounded
 from streams.clock import LoopClock
@@ -99,9 +100,7 @@ class FluxSink(Generic[T]):
         Raises:
             TypeError: not an Exception.
         """
-        if not isinstance(error, Exception):
-            raise TypeError(f"error must be an Exception; got {error!r}")
-        return self._boundary.fail(error)
+        return self._boundary.fail(checked_exception(error))
 
     @property
     def is_cancelled(self) -> bool:
@@ -126,7 +125,7 @@ class FluxSink(Generic[T]):
         Raises:
             RuntimeError: there is a callback already.
         """
-        self._boundary.buffer.tell_demand(callback)
+        self._boundary.buffer.tell_demand(checked_callback("callback", callback, optional=False))
         return self
 
     def on_cancel(self, callback: Callable[[], object]) -> FluxSink[T]:
@@ -134,6 +133,7 @@ class FluxSink(Generic[T]):
 
         A second callback is called at once and the first stays, as in Reactor.
         """
+        checked_callback("callback", callback, optional=False)
         if self._on_cancel is not None or self._ended_by == "cancel":
             callback()
         elif self._ended_by is None:
@@ -145,6 +145,7 @@ class FluxSink(Generic[T]):
 
         A second callback is called at once and the first stays, as in Reactor.
         """
+        checked_callback("callback", callback, optional=False)
         if self._on_dispose is not None or self._ended_by is not None:
             callback()
         else:
@@ -201,8 +202,7 @@ class Flux(AsyncStream[T]):
         ttl_ns: int | None = None,
     ) -> None:
         """Used by the makers and operators of this class."""
-        if on_drop is not None and not callable(on_drop):
-            raise TypeError(f"on_drop must be a function of (item) or None; got {on_drop!r}")
+        checked_callback("on_drop", on_drop)
         self._strategy = checked_strategy(strategy)
         self._start = start
         self._delay_error = delay_error
@@ -314,8 +314,7 @@ class Flux(AsyncStream[T]):
         Raises:
             TypeError: not an Exception.
         """
-        if not isinstance(error, Exception):
-            raise TypeError(f"error must be an Exception; got {error!r}")
+        checked_exception(error)
         # Each subscriber raises the same exception: without this its traceback would grow with every one.
         return Flux(BackpressureStrategy.ERROR, lambda boundary, thread: boundary.fail(error.with_traceback(None)))
 
@@ -349,8 +348,7 @@ class Flux(AsyncStream[T]):
         strategy = BackpressureStrategy.buffer(capacity, overflow)
         if ttl_s is None:
             return self._protected(strategy, on_drop, delay_error=delay_error)
-        if isinstance(ttl_s, bool) or not isinstance(ttl_s, (int, float)) or not 0 < ttl_s < float("inf"):
-            raise ValueError(f"ttl_s must be a finite number of seconds above 0, or None: no age limit; got {ttl_s!r}")
+        positive_seconds("ttl_s", ttl_s)
 
         def start(boundary: Boundary[T], thread: LoopThread) -> None:
             self.subscribe(_AgingRelay(boundary, clock or LoopClock.current()))

@@ -632,7 +632,7 @@ class OverflowBuffer(Generic[T]):
         newest = self._held[self._room - 1]
         fold = newest if type(newest) is _Fold else _Fold(newest)
         if self._max_merged is not None and fold.count >= self._max_merged:
-            return self._overflow_with(item)
+            return self._overflow_with(item, f"{fold.count} items are merged already; raise max_merged or request more")
         if isinstance(reducer, Join):
             fold.parts.append(item)
         else:
@@ -646,8 +646,8 @@ class OverflowBuffer(Generic[T]):
         self._merged += 1
         return EmitResult.MERGED
 
-    def _overflow_with(self, item: T) -> EmitResult:
-        error = BufferOverflowError(item, self._capacity or 0)
+    def _overflow_with(self, item: T, reason: str | None = None) -> EmitResult:
+        error = BufferOverflowError(item, self._capacity or 0, reason=reason)
         self._abort(error, [item], overtakes=not self._delay_error)
         return EmitResult.FAIL_OVERFLOW
 

@@ -21,7 +21,8 @@ class RateLimit:
     """How demand is portioned: `high` first, then `low` for every `low` items that went downstream.
 
     Source: Reactor's limitRate; RxJava's rebatchRequests is the case without `low`. Without `low`, or with one that is
-    no less than `high`, 75 % of `high` (high - high // 4); with 0 or less the whole of `high` when all of it is used.
+    no less than `high`, 75 % of `high` (high - high // 4); with 0 the whole of `high` when all of it is used, and a
+    negative one is taken as 0, as in Reactor.
 
     Raises:
         TypeError, ValueError: `high` is no int of at least 1, `low` is no int.

@@ -12,7 +12,17 @@ from typing import Any
 import pytest
 from reactivex import operators as ops
 
-from streams import BackpressureStrategy, Emitter, Flowable, Flux, FluxSink, OverflowBuffer, StreamClosedError
+from streams import (
+    BackpressureStrategy,
+    Emitter,
+    Flowable,
+    Flux,
+    FluxSink,
+    OverflowBuffer,
+    StreamClosedError,
+    on_backpressure_buffer,
+    on_backpressure_drop,
+)
 from streams.overflow import BufferOverflow, EmitResult
 from streams.testing import TestSubscriber
 
@@ -198,6 +208,54 @@ def test_sender_in_a_thread_is_answered_when_the_loop_has_closed(way: str, monke
     assert answers in ([EmitResult.FAIL_CANCELLED], [StreamClosedError])
 
 
+@pytest.mark.parametrize("is_closed", [False, True])
+@pytest.mark.parametrize("way", ["flux", "emitter"])
+async def test_sender_in_a_thread_looks_now_and_then_whether_the_loop_is_closed(
+    way: str, is_closed: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("streams.flux.LOOK_AGAIN_S", 0.001)
+    monkeypatch.setattr("streams.emitter.LOOK_AGAIN_S", 0.001)
+    loop = asyncio.get_running_loop()
+    looked, go_on = asyncio.Event(), asyncio.Event()
+    here = threading.get_ident()
+    answers = [is_closed]  # asyncio itself asks, too, when the thread is through
+
+    def look() -> bool:
+        if threading.get_ident() == here:
+            return False
+        loop.call_soon_threadsafe(looked.set)
+        return answers.pop() if answers else False
+
+    async def handler(items: list[str]) -> None:
+        await go_on.wait()
+
+    if way == "flux":
+        sinks: list[FluxSink[str]] = []
+        subscriber = TestSubscriber[str](initial_request=0)
+        Flux.create(sinks.append, BackpressureStrategy.suspend(0)).subscribe(subscriber)
+        sent = asyncio.ensure_future(asyncio.to_thread(sinks[0].send_blocking, "a"))
+        with monkeypatch.context() as patch:
+            patch.setattr(loop, "is_closed", look)
+            await looked.wait()
+        subscriber.request(1)
+        assert await sent is (EmitResult.FAIL_CANCELLED if is_closed else EmitResult.OK)
+        return
+    emitter: Emitter[str] = Emitter()
+    emitter.attach(handler)
+    sending = asyncio.ensure_future(asyncio.to_thread(emitter.send_blocking, "a"))
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "is_closed", look)
+        await looked.wait()
+        if is_closed:
+            with pytest.raises(StreamClosedError):
+                await sending
+    go_on.set()
+    if not is_closed:
+        await sending
+        emitter.complete()
+    await emitter.wait_closed()
+
+
 async def test_send_from_another_loop_is_refused_and_nothing_is_stored() -> None:
     sinks: list[FluxSink[str]] = []
     subscriber = TestSubscriber[str](initial_request=0)
@@ -309,6 +367,16 @@ if sys.version_info >= (3, 12):
         assert taken == ["early", "a"]
 
 
+async def test_subscriber_whose_on_next_would_have_to_be_awaited_is_refused() -> None:
+    class Waiting(TestSubscriber[int]):
+        async def on_next(self, item: int) -> None:  # type: ignore[override]
+            raise AssertionError
+
+    waiting: Any = Waiting()
+    with pytest.raises(TypeError, match="on_next must not be a coroutine function"):
+        Flux.just(1).subscribe(waiting)
+
+
 @pytest.mark.parametrize("make", [Flux.create, Flowable.create])
 def test_generator_function_is_no_producer(make: Callable[..., object]) -> None:
     def produce(sink: object) -> Any:
@@ -316,3 +384,20 @@ def test_generator_function_is_no_producer(make: Callable[..., object]) -> None:
 
     with pytest.raises(TypeError, match="producer must be a"):
         make(produce, UNLIMITED)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: on_backpressure_drop(5),  # type: ignore[arg-type]
+        lambda: on_backpressure_buffer(1)(5),  # type: ignore[arg-type]
+        lambda: Flowable.create(print, UNLIMITED).subscribe(5),  # type: ignore[arg-type]
+        lambda: Flux.empty().on_backpressure_drop(5),  # type: ignore[arg-type]
+        lambda: Emitter().on_timeout(5),  # type: ignore[arg-type]
+        lambda: Emitter().on_error(5),  # type: ignore[arg-type]
+        lambda: Emitter().on_completion(5),  # type: ignore[arg-type]
+    ],
+)
+def test_what_is_no_function_is_refused_by_name_where_it_is_given(call: Callable[[], object]) -> None:
+    with pytest.raises(TypeError, match=r"must be .*; got 5"):
+        call()

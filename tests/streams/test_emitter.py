@@ -338,7 +338,7 @@ async def test_second_error_is_reported(loop_errors: Errors) -> None:
 
 @pytest.mark.parametrize("error", [None, "text", LookupError, asyncio.CancelledError()])
 def test_complete_with_error_refuses_what_is_no_exception(error: Any) -> None:
-    with pytest.raises(TypeError, match="error must be an Exception"):
+    with pytest.raises(TypeError, match="error must be an instance of Exception"):
         Emitter[str]().complete_with_error(error)
 
 
@@ -453,7 +453,7 @@ async def test_timeout_without_a_clock_uses_the_one_of_the_loop(settle: Settle) 
 
 @pytest.mark.parametrize("timeout_s", [0, -1, float("nan"), float("inf")])
 def test_timeout_out_of_range_is_refused(timeout_s: float) -> None:
-    with pytest.raises(ValueError, match="timeout_s must be a finite number"):
+    with pytest.raises(ValueError, match="timeout_s must be a number"):
         Emitter[str](timeout_s)
 
 

@@ -282,7 +282,7 @@ async def test_emitter_late_error_goes_to_the_exception_handler_of_a_running_loo
 @pytest.mark.parametrize("method", ["on_error", "try_on_error"])
 def test_emitter_refuses_an_error_that_is_none(method: str) -> None:
     emitter, _ = open_emitter()
-    with pytest.raises(TypeError, match="error must be an Exception"):
+    with pytest.raises(TypeError, match="error must be an instance of Exception"):
         getattr(emitter, method)("text")
 
 
