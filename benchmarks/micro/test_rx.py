@@ -121,7 +121,7 @@ async def observed_on_the_loop(count: int) -> int:
 def test_chain_to_the_loop(
     name: str, hop: Any, count: int, goal: float | None, race: Race, runner: asyncio.Runner
 ) -> None:
-    """observe_on takes from the front of a list and slows with its length: with 20,000 items it is still at its best."""
+    """observe_on takes from the front of a list and slows with its length: with 20,000 items it is at its best."""
     ours = Contender(
         f"Rx from_iterable, map, on_backpressure_buffer -> {name}, {count:,}", lambda n: runner.run(hop(n)), count
     )
