@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from threading import get_ident
+from typing import Any
 
 from streams.arguments import shown
 
-__all__ = ("LOOK_AGAIN_S", "LoopThread", "report_undeliverable")
+__all__ = ("LOOK_AGAIN_S", "LoopThread", "report_undeliverable", "start_task")
 
 LOOK_AGAIN_S = 1.0
 """How often a thread that waits for an event loop looks whether that loop has been closed."""
@@ -54,6 +55,17 @@ class LoopThread:
         except RuntimeError:  # the loop is closed
             return False
         return True
+
+
+_RUNNING: set[asyncio.Task[None]] = set()
+
+
+def start_task(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """Run `work` as a task that lives until it is done: a loop itself keeps only weak references to its tasks."""
+    task = loop.create_task(work)
+    _RUNNING.add(task)
+    task.add_done_callback(_RUNNING.discard)
+    return task
 
 
 def report_undeliverable(error: BaseException) -> None:

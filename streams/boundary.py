@@ -27,6 +27,7 @@ __all__ = (
     "Delivery",
     "DirectDelivery",
     "LoopDelivery",
+    "ProducerEnd",
     "Relay",
     "checked_subscriber",
     "refuse_none",
@@ -139,6 +140,29 @@ class Boundary(Generic[T]):
         guarded = partial(_guarded, callback)
         if self._thread is None or not self._thread.run(guarded):
             guarded()  # also when the loop is closed: a source must not run on because its consumer has vanished
+
+
+class ProducerEnd(Generic[T]):
+    """What every producer can see of its stream. FluxSink and FlowableEmitter add how it speaks."""
+
+    __slots__ = ()
+
+    _boundary: Boundary[T]
+
+    @property
+    def is_cancelled(self) -> bool:
+        """Whether nothing is accepted any more: the consumer cancelled, or the stream has ended or failed."""
+        return not self._boundary.buffer.is_active
+
+    @property
+    def requested(self) -> int:
+        """Items requested and not yet delivered; UNBOUNDED if without end."""
+        return self._boundary.buffer.demand
+
+    @property
+    def statistics(self) -> StreamStatistics:
+        """The counts of this subscription so far: a snapshot."""
+        return self._boundary.statistics
 
 
 class Delivery(ABC, Generic[T]):

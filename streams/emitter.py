@@ -15,7 +15,7 @@ from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 
-from streams.affinity import LOOK_AGAIN_S, LoopThread, report_undeliverable
+from streams.affinity import LOOK_AGAIN_S, LoopThread, report_undeliverable, start_task
 from streams.arguments import checked_callback, checked_exception, positive_seconds
 from streams.clock import LoopClock
 from streams.errors import StreamClosedError
@@ -28,7 +28,6 @@ __all__ = ("Emitter",)
 
 T = TypeVar("T")
 
-_PUMPS: set[asyncio.Task[None]] = set()  # a loop keeps only weak references to its tasks
 _EARLY = 256  # sends that are kept before there is a handler; Spring keeps them without a bound
 
 
@@ -187,9 +186,7 @@ class Emitter(Generic[T]):
             self._news = asyncio.Event()
             self._attached = True
         # Outside the lock: a loop with eager tasks runs its first step here and now.
-        self._pump = thread.loop.create_task(self._hand_over(handler))
-        _PUMPS.add(self._pump)
-        self._pump.add_done_callback(_PUMPS.discard)
+        self._pump = start_task(thread.loop, self._hand_over(handler))
         if self._timeout_s is not None and self._state is not _State.CLOSED:
             clock = self._clock or LoopClock.current()
             self._timer = clock.call_at(clock.now_ns() + round(self._timeout_s * 1_000_000_000), self._time_out)

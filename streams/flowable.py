@@ -21,8 +21,8 @@ from streams import conversion
 from streams.affinity import LoopThread
 from streams.arguments import checked_callback, checked_exception
 from streams.batches import AsyncStream
-from streams.boundary import Boundary, DirectDelivery, checked_subscriber
-from streams.overflow import BackpressureStrategy, BufferOverflow, EmitResult, StreamStatistics
+from streams.boundary import Boundary, DirectDelivery, ProducerEnd, checked_subscriber
+from streams.overflow import BackpressureStrategy, BufferOverflow, EmitResult
 from streams.rate_limit import RateLimit
 from streams.reactive import UNBOUNDED
 from streams.strategy import checked_overflow, checked_strategy
@@ -51,7 +51,7 @@ class _Offer(Protocol[T_contra]):
     def __call__(self, item: T_contra, /) -> object: ...
 
 
-class FlowableEmitter(abc.ObserverBase[T]):
+class FlowableEmitter(ProducerEnd[T], abc.ObserverBase[T]):
     """The producer's end of one subscription of `Flowable.create`: an RxPY observer.
 
     The producer is serial: one thread at a time calls `on_next`, or it calls on the emitter that `serialize` gives.
@@ -81,21 +81,6 @@ class FlowableEmitter(abc.ObserverBase[T]):
     def on_completed(self) -> None:
         """End the stream behind what is held."""
         self._boundary.buffer.complete()
-
-    @property
-    def is_cancelled(self) -> bool:
-        """Whether nothing is accepted any more: the consumer cancelled, or the stream has ended or failed."""
-        return not self._boundary.buffer.is_active
-
-    @property
-    def requested(self) -> int:
-        """Items requested and not yet delivered; UNBOUNDED if without end."""
-        return self._boundary.buffer.demand
-
-    @property
-    def statistics(self) -> StreamStatistics:
-        """The counts of this subscription so far: a snapshot."""
-        return self._boundary.statistics
 
     def set_cancellable(self, cancellable: Callable[[], object] | None) -> None:
         """Say what is to be called at the end, in whatever way it comes; at once if it has come.

@@ -14,13 +14,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 from streams import conversion
-from streams.affinity import LOOK_AGAIN_S, LoopThread, report_undeliverable
+from streams.affinity import LOOK_AGAIN_S, LoopThread, report_undeliverable, start_task
 from streams.arguments import checked_callback, checked_exception, positive_seconds
 from streams.batches import AsyncStream
-from streams.boundary import Boundary, LoopDelivery, Relay, checked_subscriber, unbounded
+from streams.boundary import Boundary, LoopDelivery, ProducerEnd, Relay, checked_subscriber, unbounded
 from streams.clock import LoopClock
 from streams.errors import AlreadySubscribedError, StreamClosedError
-from streams.overflow import BackpressureStrategy, BufferOverflow, EmitResult, StreamStatistics
+from streams.overflow import BackpressureStrategy, BufferOverflow, EmitResult
 from streams.rate_limit import RateLimit
 from streams.strategy import checked_overflow, checked_strategy
 
@@ -37,7 +37,7 @@ _GIVEN_PER_TURN = 1024  # the same for items that are there already
 _WOULD_SUSPEND: Final = EmitResult.WOULD_SUSPEND  # an attribute of an Enum is slow to reach
 
 
-class FluxSink(Generic[T]):
+class FluxSink(ProducerEnd[T]):
     """The producer's end of one subscription of `Flux.create`.
 
     Attributes:
@@ -101,21 +101,6 @@ class FluxSink(Generic[T]):
             TypeError: not an Exception.
         """
         return self._boundary.fail(checked_exception(error))
-
-    @property
-    def is_cancelled(self) -> bool:
-        """Whether nothing is accepted any more: the consumer cancelled, or the stream has ended or failed."""
-        return not self._boundary.buffer.is_active
-
-    @property
-    def requested(self) -> int:
-        """Items requested and not yet delivered; UNBOUNDED if without end."""
-        return self._boundary.buffer.demand
-
-    @property
-    def statistics(self) -> StreamStatistics:
-        """The counts of this subscription so far: a snapshot."""
-        return self._boundary.statistics
 
     def on_request(self, callback: Callable[[int], object]) -> FluxSink[T]:
         """Hear of demand: at once of what there is, then of each increment, before items are delivered for it.
@@ -476,9 +461,6 @@ class _AgingRelay(Relay[T]):
             self._timer.cancel()
 
 
-_TASKS: set[asyncio.Task[None]] = set()  # a loop keeps only weak references to its tasks
-
-
 def _run_task(
     boundary: Boundary[Any],
     work: Coroutine[Any, Any, object],
@@ -488,15 +470,11 @@ def _run_task(
     loop = asyncio.get_running_loop()
 
     def finish(task: asyncio.Task[None]) -> None:
-        _TASKS.discard(task)
         work.close()  # never awaited, if it had no turn
         if clean_up is not None and not loop.is_closed():
-            closing = loop.create_task(clean_up())
-            _TASKS.add(closing)
-            closing.add_done_callback(_TASKS.discard)
+            start_task(loop, clean_up())
 
-    task = loop.create_task(_produce(boundary, work))
-    _TASKS.add(task)
+    task = start_task(loop, _produce(boundary, work))
     task.add_done_callback(finish)
     boundary.connect(task.cancel)
 
