@@ -13,7 +13,7 @@ from typing import Final
 
 from benchmarks.served.client import arrivals_of, open_readers, run, undisturbed
 from benchmarks.served.contenders import OURS, RAW, Contender
-from benchmarks.served.processes import ServerProcess, on_core, running_all
+from benchmarks.processes import ServerProcess, on_core, running_all
 from benchmarks.served.report import Result, percentile
 
 __all__ = ("FULL", "QUICK", "DelaySize", "delay")

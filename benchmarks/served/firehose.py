@@ -9,7 +9,7 @@ from typing import Final
 
 from benchmarks.served.client import CLIENT_LIMIT, Pull, pull, undisturbed
 from benchmarks.served.contenders import AIOHTTP, EMITTER, FLUX, NODE, RX, SSE_STARLETTE, Contender
-from benchmarks.served.processes import ServerProcess, on_core, running_all
+from benchmarks.processes import ServerProcess, on_core, running_all
 from benchmarks.served.report import Result, skipped
 
 __all__ = ("FULL", "QUICK", "FirehoseSize", "firehose")

@@ -13,7 +13,7 @@ from typing import Final
 
 from benchmarks.served.client import open_readers, run
 from benchmarks.served.contenders import AIOHTTP, OURS, Contender
-from benchmarks.served.processes import HAS_PROC, ServerProcess, on_core, running
+from benchmarks.processes import HAS_PROC, ServerProcess, on_core, running
 from benchmarks.served.report import Result
 
 __all__ = ("FULL", "QUICK", "MemorySize", "memory")

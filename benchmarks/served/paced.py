@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 from benchmarks.served.client import CLIENT_LIMIT, Reader, arrivals_of, client_cpu_s, open_readers, run, undisturbed
 from benchmarks.served.contenders import FLUX, NODE, SSE_STARLETTE, STARLETTE, Contender
-from benchmarks.served.processes import ServerProcess, on_core, running
+from benchmarks.processes import ServerProcess, on_core, running
 from benchmarks.served.report import Result, percentile, skipped
 
 __all__ = ("FULL", "QUICK", "Attempt", "PacedSize", "largest_that_holds", "lateness_ms", "paced", "watch")

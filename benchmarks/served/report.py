@@ -15,7 +15,7 @@ from typing import Any, Final, cast
 
 from rich.table import Table
 
-from benchmarks.served.processes import cores
+from benchmarks.processes import cores
 
 __all__ = ("Result", "environment", "percentile", "skipped", "table", "to_json")
 

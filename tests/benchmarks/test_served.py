@@ -17,7 +17,7 @@ from benchmarks.served.delay import DelaySize, delay
 from benchmarks.served.firehose import FirehoseSize, firehose
 from benchmarks.served.memory import MemorySize, memory
 from benchmarks.served.paced import PacedSize, largest_that_holds, paced
-from benchmarks.served.processes import HAS_PROC, running
+from benchmarks.processes import HAS_PROC, running
 from benchmarks.served.report import Result, percentile, skipped, table, to_json
 from benchmarks.served.stalled import StalledSize, stalled
 

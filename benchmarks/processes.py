@@ -22,7 +22,7 @@ __all__ = ("HAS_PROC", "ServerProcess", "cores", "on_core", "running", "running_
 HAS_PROC: Final = Path("/proc/self/status").exists()
 """Whether CPU time and memory of another process can be read."""
 
-_PROJECT: Final = Path(__file__).parents[2]
+_PROJECT: Final = Path(__file__).parents[1]
 _START_TIMEOUT_S: Final = 30.0
 _STOP_TIMEOUT_S: Final = 10.0
 _POLL_S: Final = 0.02

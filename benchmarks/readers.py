@@ -1,0 +1,99 @@
+"""How a client reads: as fast as it can, at a pace, in bursts, not at all for a while, or not to the end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+from streams.arguments import positive_int, positive_seconds
+
+__all__ = ("FAST", "Bursty", "Fast", "Leaving", "Paced", "ReaderProfile", "Stalled", "parse_reader")
+
+
+@dataclass(frozen=True, slots=True)
+class Fast:
+    """Reads whatever has come, at once."""
+
+    def __str__(self) -> str:
+        return "fast"
+
+
+@dataclass(frozen=True, slots=True)
+class Paced:
+    """Reads at a steady pace and leaves the rest in the socket, so that the server feels it.
+
+    Attributes:
+        tokens_per_s: or None, if bytes are counted.
+        bytes_per_s: or None, if tokens are counted.
+    """
+
+    tokens_per_s: float | None = None
+    bytes_per_s: float | None = None
+
+    def __post_init__(self) -> None:
+        if (self.tokens_per_s is None) == (self.bytes_per_s is None):
+            raise ValueError(
+                f"a paced reader needs one of tokens_per_s and bytes_per_s; got {self.tokens_per_s!r} and "
+                f"{self.bytes_per_s!r}"
+            )
+        positive_seconds("tokens_per_s", self.tokens_per_s, "bytes are counted")
+        positive_seconds("bytes_per_s", self.bytes_per_s, "tokens are counted")
+
+    def __str__(self) -> str:
+        if self.tokens_per_s is not None:
+            return f"paced:{self.tokens_per_s:g}tokens/s"
+        return f"paced:{self.bytes_per_s:g}bytes/s"
+
+
+@dataclass(frozen=True, slots=True)
+class Bursty:
+    """Reads all there is for `read_s` seconds, then nothing for `pause_s`, again and again."""
+
+    read_s: float
+    pause_s: float
+
+    def __post_init__(self) -> None:
+        positive_seconds("read_s", self.read_s)
+        positive_seconds("pause_s", self.pause_s)
+
+    def __str__(self) -> str:
+        return f"bursty:{self.read_s:g}s/{self.pause_s:g}s"
+
+
+@dataclass(frozen=True, slots=True)
+class Stalled:
+    """Asks for a stream, reads nothing for `stall_s` seconds so that its window closes, then all it can."""
+
+    stall_s: float
+
+    def __post_init__(self) -> None:
+        positive_seconds("stall_s", self.stall_s)
+
+    def __str__(self) -> str:
+        return f"stalled:{self.stall_s:g}s"
+
+
+@dataclass(frozen=True, slots=True)
+class Leaving:
+    """Reads fast, and closes the connection after `after_tokens` tokens."""
+
+    after_tokens: int
+
+    def __post_init__(self) -> None:
+        positive_int("after_tokens", self.after_tokens)
+
+    def __str__(self) -> str:
+        return f"leaving:{self.after_tokens}"
+
+
+ReaderProfile = Fast | Paced | Bursty | Stalled | Leaving
+FAST: Final = Fast()
+
+
+def parse_reader(text: str) -> ReaderProfile:
+    """Return the reader that `text` names, in the words of its `str`: "paced:20tokens/s", "stalled:2s", ...
+
+    Raises:
+        ValueError: naming the text and what is accepted.
+    """
+    raise NotImplementedError(text)
