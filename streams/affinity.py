@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from contextvars import Context
 from threading import get_ident
 from typing import Any
 
@@ -60,9 +61,14 @@ class LoopThread:
 _RUNNING: set[asyncio.Task[None]] = set()
 
 
-def start_task(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    """Run `work` as a task that lives until it is done: a loop itself keeps only weak references to its tasks."""
-    task = loop.create_task(work)
+def start_task(
+    loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, None], context: Context | None = None
+) -> asyncio.Task[None]:
+    """Run `work` as a task that lives until it is done: a loop itself keeps only weak references to its tasks.
+
+    It runs in `context` itself, or in a copy of the caller's.
+    """
+    task = loop.create_task(work, context=context)
     _RUNNING.add(task)
     task.add_done_callback(_RUNNING.discard)
     return task

@@ -12,11 +12,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 from streams.affinity import LoopThread
+from streams.overflow import Terminal
 from streams.strategy import positive_int
 
 if TYPE_CHECKING:
     from streams.boundary import Boundary
-    from streams.overflow import StreamStatistics, Terminal
+    from streams.overflow import StreamStatistics
 
 __all__ = ("AsyncStream", "Batches", "Items")
 
@@ -91,14 +92,15 @@ class _Parking:
         self._waiter: asyncio.Future[None] | None = None
         boundary.request(prefetch)
 
-    async def wait(self) -> Terminal | None:
-        """Wait for a signal, with demand `prefetch`; or return the terminal if that is what is due."""
+    def park(self) -> asyncio.Future[None] | Terminal:
+        """Ask for a signal, with demand `prefetch`: return what to await, or the terminal if that is what is due."""
         if self._waiter is not None and not self._waiter.done():
             raise RuntimeError("this iterator is being waited for already; one consumer at a time takes")
-        self._waiter = self._thread.loop.create_future()
+        # Before it is asked: the answer may come at once.
+        waiter = self._waiter = self._thread.loop.create_future()
         terminal = self._boundary.buffer.wait(self._wake, self._prefetch)
         if terminal is None:
-            await self._waiter
+            return waiter
         self._waiter = None
         return terminal
 
@@ -136,23 +138,19 @@ class _Taking(Generic[T]):
         self._boundary.cancel()
         self._parking.end_wait()
 
-    async def _wait(self) -> None:
-        """Wait until something can be taken; raise the terminal if that is what came."""
+    def _park(self) -> asyncio.Future[None]:
+        """Return what to await until something can be taken; raise the terminal if that is what came."""
         if self._ended:
             raise StopAsyncIteration
-        try:
-            terminal = await self._parking.wait()
-        except BaseException:
-            del self  # a traceback keeps its frames: a cancelled task must not keep an abandoned iterator alive
-            raise
-        if terminal is None:
-            return
+        parked = self._parking.park()
+        if not isinstance(parked, Terminal):
+            return parked
         self._ended = True
         self._boundary.end()
-        if isinstance(terminal.error, StopAsyncIteration):  # it would end the loop as if all were well
-            raise RuntimeError("the stream failed with StopAsyncIteration") from terminal.error
-        if terminal.error is not None:
-            raise terminal.error
+        if isinstance(parked.error, StopAsyncIteration):  # it would end the loop as if all were well
+            raise RuntimeError("the stream failed with StopAsyncIteration") from parked.error
+        if parked.error is not None:
+            raise parked.error
         raise StopAsyncIteration
 
     def __del__(self) -> None:
@@ -174,9 +172,9 @@ class Batches(_Taking[T], AsyncIterator[list[T]]):
     async def __anext__(self) -> list[T]:
         while not (items := self._take(self._max_items)):
             try:
-                await self._wait()
+                await self._park()
             except BaseException:
-                del self  # see `_wait`
+                del self  # a traceback keeps its frames: a cancelled task must not keep an abandoned iterator alive
                 raise
         return items
 
@@ -200,7 +198,7 @@ class Items(_Taking[T], AsyncIterator[T]):
             if self._boundary.buffer.claim(self._claimed):
                 continue
             try:
-                await self._wait()
+                await self._park()
             except BaseException:
-                del self  # see `_wait`
+                del self  # see `Batches`
                 raise

@@ -10,14 +10,16 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context, copy_context
 from enum import Enum
 from functools import partial
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, NamedTuple, TypeVar
 
 from streams.affinity import LOOK_AGAIN_S, LoopThread, report_undeliverable, start_task
 from streams.arguments import checked_callback, checked_exception, positive_seconds
 from streams.clock import LoopClock
+from streams.eager import Begun, Failed, StandIn
 from streams.errors import StreamClosedError
 from streams.strategy import StreamStatistics
 
@@ -47,6 +49,10 @@ class _Sent(NamedTuple):
     answer: Callable[[Exception | None], object] | None
 
 
+_ATTACHED: Final = _State.ATTACHED  # Python 3.11 takes a tenth of a microsecond to look up a member of an enum
+_AT_ONCE: Final = (_Sent(None, None),)  # in hand while a sender takes the handler's first step: nobody waits yet
+
+
 class Emitter(Generic[T]):
     """A producer's end that waits for its one consumer, item by item.
 
@@ -67,15 +73,17 @@ class Emitter(Generic[T]):
         self._state = _State.EARLY
         self._error: Exception | None = None
         self._waiting: deque[_Sent] = deque()
-        self._in_hand: list[_Sent] = []
+        self._in_hand: Sequence[_Sent] = ()
+        self._begun: Begun | Failed | None = None
         self._thread: LoopThread | None = None
         self._attached = False
-        self._pump: asyncio.Task[None] | None = None
+        self._pump: StandIn[list[T]] | None = None
         self._news: asyncio.Event | None = None
         self._on_timeout: list[Callable[[], object]] = []
         self._on_error: list[Callable[[Exception], object]] = []
         self._on_completion: list[Callable[[], object]] = []
         self._delivered = self._dropped = self._rejected = self._peak_held = 0
+        self._ending = "the emitter has ended"
 
     # ------------------------------------------------------------------ the producer's end
 
@@ -86,23 +94,25 @@ class Emitter(Generic[T]):
         Items whose sends wait together may be handed over together, in order. A cancelled send that still waits is
         withdrawn.
 
+        A handler that need not wait takes the item within this call, which then waits for nothing: the loop gets no
+        turn. A source that sends without a pause gives it one now and then, as `play` does every 64 items.
+
         Raises:
             StreamClosedError: the emitter has ended, or ends while this waits.
             RuntimeError: called by the handler, which would wait for itself.
             Exception: what the handler raised on this item; the emitter has failed with it, do not call complete.
         """
-        if self._pump is not None and asyncio.current_task() is self._pump:
-            raise RuntimeError("send in the emitter's own handler would wait for itself: send from another task")
-        thread = LoopThread("sending")
-        answer: asyncio.Future[None] = thread.loop.create_future()
-        sent = self._accept(item, lambda error: thread.run(partial(_settle, answer, error)))
-        if sent is None:
-            return
-        try:
-            await answer
-        except asyncio.CancelledError:
-            self._withdraw(sent)
-            raise
+        pump, begun = self._pump, None
+        if pump is not None and asyncio.get_running_loop() is pump.loop:
+            sender = asyncio.current_task(pump.loop)
+            if sender is pump.task:
+                raise RuntimeError("send in the emitter's own handler would wait for itself: send from another task")
+            if sender is not None and self._take_at_once():
+                begun = pump.begin(sender, [item])
+                if begun is None:
+                    self._count_taken_at_once()
+                    return
+        await self._send_and_wait(item, begun)
 
     def send_blocking(self, item: T) -> None:
         """Do as `send` does, from another thread, which waits.
@@ -120,7 +130,7 @@ class Emitter(Generic[T]):
             answers.append(error)
             answered.set()
 
-        if self._accept(item, answer) is None:
+        if not self._must_wait(_Sent(item, answer)):
             return
         while not answered.wait(LOOK_AGAIN_S):
             if self._thread is not None and self._thread.loop.is_closed():
@@ -186,7 +196,8 @@ class Emitter(Generic[T]):
             self._news = asyncio.Event()
             self._attached = True
         # Outside the lock: a loop with eager tasks runs its first step here and now.
-        self._pump = start_task(thread.loop, self._hand_over(handler))
+        context = copy_context()
+        start_task(thread.loop, self._hand_over(handler, context), context)
         if self._timeout_s is not None and self._state is not _State.CLOSED:
             clock = self._clock or LoopClock.current()
             self._timer = clock.call_at(clock.now_ns() + round(self._timeout_s * 1_000_000_000), self._time_out)
@@ -215,21 +226,70 @@ class Emitter(Generic[T]):
             peak = max(self._peak_held, held)
             return StreamStatistics(counted, self._delivered, self._dropped, 0, self._rejected, held, peak, 0)
 
-    # ------------------------------------------------------------------ from the producer to the handler
+    # ------------------------------------------------------------------ at once, in the sender's own turn
 
-    def _accept(self, item: T, answer: Callable[[Exception | None], object]) -> _Sent | None:
-        """Put one item in line; None if nobody has to wait for it."""
+    def _take_at_once(self) -> bool:
+        """Take one item in hand if nothing is before it and the pump waits. In the loop's thread, not in the pump.
+
+        Needs no lock: nobody else takes items while this thread is here, and what a thread sends just now, or
+        completes, comes behind.
+        """
+        if self._in_hand or self._waiting or self._state is not _ATTACHED:
+            return False
+        self._in_hand = _AT_ONCE
+        self._peak_held = self._peak_held or 1
+        return True
+
+    def _count_taken_at_once(self) -> None:
+        with self._lock:
+            if self._in_hand is _AT_ONCE:
+                self._in_hand = ()
+                self._delivered += 1
+                return
+        raise StreamClosedError(self._ending)  # the handler has ended the emitter, and the item was dropped
+
+    def _leave_to_pump(self, sent: _Sent, begun: Begun | Failed) -> None:
+        """Have the pump finish what the sender began, as if it had begun it itself."""
+        self._begun = begun
+        self._tell_pump()
+        with self._lock:
+            if self._in_hand is _AT_ONCE:
+                self._in_hand = (sent,)
+                return
+        raise StreamClosedError(self._ending)
+
+    # ------------------------------------------------------------------ through the pump
+
+    async def _send_and_wait(self, item: T, begun: Begun | Failed | None) -> None:
+        """Have the pump hand the item over, or finish handing it over if that has begun, and wait for it."""
+        thread = LoopThread("sending")
+        answer: asyncio.Future[None] = thread.loop.create_future()
+
+        def settle(error: Exception | None) -> None:
+            thread.run(partial(_settle, answer, error))
+
+        sent = _Sent(item, settle)
+        if begun is not None:
+            self._leave_to_pump(sent, begun)
+        elif not self._must_wait(sent):
+            return
+        try:
+            await answer
+        except asyncio.CancelledError:
+            self._withdraw(sent)
+            raise
+
+    def _must_wait(self, sent: _Sent) -> bool:
+        """Put one item in line; False if nobody has to wait for it."""
         with self._lock:
             if self._state in {_State.CLOSING, _State.CLOSED}:
                 self._rejected += 1
                 raise StreamClosedError("the emitter has ended: nothing can be sent any more")
             early = self._state is _State.EARLY and len(self._waiting) < _EARLY
-            sent = _Sent(item, None if early else answer)
-            self._waiting.append(sent)
-        if early:
-            return None
-        self._tell_pump()
-        return sent
+            self._waiting.append(_Sent(sent.item, None) if early else sent)
+        if not early:
+            self._tell_pump()
+        return not early
 
     def _withdraw(self, sent: _Sent) -> None:
         with self._lock:
@@ -243,12 +303,16 @@ class Emitter(Generic[T]):
         if thread is not None and news is not None and not thread.run(news.set):
             self._finish(StreamClosedError("the event loop of the handler is closed"))
 
-    async def _hand_over(self, handler: Callable[[list[T]], Awaitable[object]]) -> None:
+    async def _hand_over(self, handler: Callable[[list[T]], Awaitable[object]], context: Context) -> None:
         """Hand over all that waits, again and again, until the emitter closes."""
+        task = asyncio.current_task()
+        assert task is not None
+        self._pump = StandIn(task, context, handler)
         failure: Exception | None = None
         try:
             while await self._next_in_hand():
-                await handler([sent.item for sent in self._in_hand])
+                begun, self._begun = self._begun, None
+                await (begun or handler([sent.item for sent in self._in_hand]))
                 self._answer_taken()
             failure = self._error
         except Exception as error:  # whatever it is, it is the emitter's end
@@ -267,21 +331,31 @@ class Emitter(Generic[T]):
         assert news is not None
         while True:
             news.clear()
+            if self._begun is not None:
+                return True
             with self._lock:
-                early = [sent for sent in self._waiting if sent.answer is None]  # they stand first, and go first
-                self._in_hand = early or list(self._waiting)
-                for _ in self._in_hand:
-                    self._waiting.popleft()
-                self._peak_held = max(self._peak_held, len(self._in_hand))
+                self._take_waiting()
                 if self._in_hand:
                     return True
                 if self._state is not _State.ATTACHED:
                     return False
-            await news.wait()
+            try:
+                await news.wait()
+            except asyncio.CancelledError as cancellation:
+                if self._begun is None:
+                    raise
+                self._begun.cancel(cancellation)
+
+    def _take_waiting(self) -> None:
+        early = [sent for sent in self._waiting if sent.answer is None]  # they stand first, and go first
+        self._in_hand = early or tuple(self._waiting)
+        for _ in self._in_hand:
+            self._waiting.popleft()
+        self._peak_held = max(self._peak_held, len(self._in_hand))
 
     def _answer_taken(self) -> None:
         with self._lock:
-            taken, self._in_hand = self._in_hand, []
+            taken, self._in_hand = self._in_hand, ()
             self._delivered += len(taken)
         for sent in taken:
             if sent.answer is not None:
@@ -307,7 +381,7 @@ class Emitter(Generic[T]):
 
     def _stop(self, *, timed_out: bool = False) -> None:
         if self._finish(None, timed_out=timed_out) and self._pump is not None:
-            self._pump.cancel()
+            self._pump.task.cancel()
 
     def _finish(self, failure: Exception | None, *, timed_out: bool = False) -> bool:
         """Close for good, answer everybody who still waits, and run the callbacks; False if that was done before."""
@@ -315,7 +389,9 @@ class Emitter(Generic[T]):
             if self._state is _State.CLOSED:
                 return False
             self._state = _State.CLOSED
-            in_hand, self._in_hand = self._in_hand, []
+            if timed_out:
+                self._ending = "the emitter timed out"
+            in_hand, self._in_hand = self._in_hand, ()
             waiting, self._waiting = self._waiting, deque()
             early = sum(sent.answer is None for sent in waiting)
             self._dropped += len(in_hand) + early
@@ -326,7 +402,7 @@ class Emitter(Generic[T]):
             callbacks += self._on_completion
         if self._timer is not None:
             self._timer.cancel()
-        closed = StreamClosedError("the emitter timed out" if timed_out else "the emitter has ended")
+        closed = StreamClosedError(self._ending)
         for sent in in_hand:
             _answer(sent, failure or closed)
         for sent in waiting:

@@ -57,6 +57,8 @@ Resume = Callable[[EmitResult], object]
 class State(Enum):
     """Where a stream stands."""
 
+    __hash__ = object.__hash__  # members are singletons; Enum's own hash is a call in Python for each look-up
+
     ACTIVE = "active"
     DRAINING = "draining"  # a terminal waits behind held items
     TERMINATED = "terminated"
@@ -65,6 +67,8 @@ class State(Enum):
 
 class Signal(Enum):
     """What moves a stream from one state to the next."""
+
+    __hash__ = object.__hash__  # as above
 
     END = "end"  # the producer completes or fails
     ABORT = "abort"  # a rule or a callback fails the stream
@@ -147,6 +151,7 @@ class OverflowBuffer(Generic[T]):
     """
 
     __slots__ = (
+        "_awaited",
         "_boundless",
         "_capacity",
         "_claim_count",
@@ -236,6 +241,7 @@ class OverflowBuffer(Generic[T]):
         self._claim_count = 0  # how many they were before the consumer popped any
         self._on_request: Callable[[int], object] | None = None
         self._on_ready: Callable[[], object] | None = None  # set while the consumer waits: nobody takes
+        self._awaited = False  # whether the next item is all that the waiting consumer needs
         self._deciding = False
         self._evicted: list[T] | None = None  # lives until the lock is released: its finalizer may call back
         self._effects: list[tuple[Callable[[Any], object], Any]] = []
@@ -429,6 +435,8 @@ class OverflowBuffer(Generic[T]):
         Demand beyond what stays held is withdrawn, so that nothing is outstanding while the consumer is busy; unless
         the source was told of it (`tell_demand`), for a request is a promise.
         """
+        if not self._held:
+            return []
         with self._lock:
             items = self._take_ready(max_items)
         if self._effects:
@@ -561,24 +569,40 @@ class OverflowBuffer(Generic[T]):
         resume: Resume | None,
     ) -> EmitResult:
         with self._lock:
-            self._deciding = True
-            self._gate = _CLOSED
-            self.direct = False
-            try:
-                if intake is not _NOWHERE and not self._retract(item):
-                    result = _OK  # room came, or the consumer, before this thread got the lock
-                elif self._state is State.ACTIVE:
-                    result = self._decide(item, now_ns, resume)
-                else:
-                    self._rejected += 1
-                    result = self._refusal()
-            finally:
-                self._deciding = False
-                self._reopen()
+            if self._awaited and intake is self._held and len(intake) == 1:
+                self._end_wait()
+                result = _OK
+            else:
+                result = self._decide_unsettled(item, intake, now_ns, resume)
         self._evicted = None
         if self._effects:
             self._run_effects()
         return result
+
+    def _end_wait(self) -> None:
+        """Tell the consumer of the one item it waits for. What `_reopen` would come to, without asking everything."""
+        self._effects.append((_call, self._on_ready))
+        self._on_ready = None
+        self._awaited = self.direct = False
+        if len(self._held) <= self._room:
+            self._gate = self._room
+
+    def _decide_unsettled(
+        self, item: T, intake: deque[Any] | _Nowhere, now_ns: int, resume: Resume | None
+    ) -> EmitResult:
+        self._deciding = True
+        self._gate = _CLOSED
+        self._awaited = self.direct = False
+        try:
+            if intake is not _NOWHERE and not self._retract(item):
+                return _OK  # room came, or the consumer, before this thread got the lock
+            if self._state is State.ACTIVE:
+                return self._decide(item, now_ns, resume)
+            self._rejected += 1
+            return self._refusal()
+        finally:
+            self._deciding = False
+            self._reopen()
 
     def _retract(self, item: T) -> bool:
         """Take this thread's item out again if it lies behind the room; False if it is in."""
@@ -696,7 +720,7 @@ class OverflowBuffer(Generic[T]):
         """Refuse offers from now on, keep the first `keep` held items (None: all) and return the others."""
         self._state = _NEXT[self._state, signal]
         self._gate = _CLOSED
-        self.direct = False
+        self._awaited = self.direct = False
         self._intake = _NOWHERE
         self._note_peak()
         held = self._held
@@ -723,7 +747,8 @@ class OverflowBuffer(Generic[T]):
 
     def _decided(self) -> int:
         """How many items are in: the others have no fate yet."""
-        return min(len(self._held), self._room)
+        count = len(self._held)
+        return count if count < self._room else self._room
 
     def _accepts(self, signal: Signal) -> bool:
         return (self._state, signal) in _NEXT
@@ -736,9 +761,11 @@ class OverflowBuffer(Generic[T]):
         if self._on_ready is not None and self._is_ready():
             self._effects.append((_call, self._on_ready))
             self._on_ready = None
-        watched = self._on_ready is not None and (self._demand or self._boundless)  # the next item makes it ready
-        self.direct = bool(watched) and self._demand == UNBOUNDED and not self._held and self._state is State.ACTIVE
-        if self._state is not State.ACTIVE or watched or self._suspended or self._ttl_ns is not None:
+        is_active = self._state is State.ACTIVE
+        awaited = is_active and self._on_ready is not None and (self._demand > 0 or self._boundless)
+        self._awaited = awaited
+        self.direct = awaited and self._demand == UNBOUNDED and not self._held
+        if awaited or not is_active or self._suspended or self._ttl_ns is not None:
             return
         # An item behind the room may have been moved there after its thread looked: that thread must not pass.
         if len(self._held) <= self._room:

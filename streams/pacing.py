@@ -22,7 +22,7 @@ from typing import Final
 from streams.arguments import positive_int
 from streams.clock import Clock, LoopClock, sleep_until
 from streams.errors import SourceFailure
-from streams.source import Gaps, Token, TokenSource
+from streams.source import Gaps, Pacing, Token, TokenSource
 from streams.strategy import EmitResult
 
 __all__ = ("MAX_TOKENS_PER_TURN", "play", "play_in_threads", "schedule_ns")
@@ -35,6 +35,7 @@ _MAX_BURST: Final = 8
 _LONGEST_WAIT_S: Final = 3600.0
 _NS_PER_MS: Final = 1e6
 _NS_PER_S: Final = 1e9
+_WOULD_SUSPEND: Final = EmitResult.WOULD_SUSPEND  # an attribute of an Enum is slow to reach
 _FAILURES: Final = frozenset(result for result in EmitResult if result.name.startswith("FAIL_"))
 
 
@@ -95,7 +96,11 @@ def _recorded_ns(at_ms: Sequence[float]) -> Iterator[int]:
 
 
 async def play(
-    source: TokenSource, send: Callable[[Token], Awaitable[EmitResult | None]], *, clock: Clock | None = None
+    source: TokenSource,
+    send: Callable[[Token], Awaitable[EmitResult | None]],
+    *,
+    offer: Callable[[Token], EmitResult | None] | None = None,
+    clock: Clock | None = None,
 ) -> EmitResult | None:
     """Await `send(token)` for each token of `source` in order, when it is due.
 
@@ -105,6 +110,8 @@ async def play(
     Args:
         source: what to play, from its start.
         send: takes one token and waits until the next one may come; a sink's `send`, for example.
+        offer: is asked first, if given: takes one token at once, or returns WOULD_SUSPEND, and `send` is awaited with
+            it; a sink's `next`, for example. It spares a coroutine for each token that finds room.
         clock: times the tokens; None is the clock of the running loop.
 
     Returns:
@@ -112,13 +119,59 @@ async def play(
 
     Raises:
         SourceFailure: the source was told to fail (`fail_after`).
-        Exception: whatever `send` raised.
+        Exception: whatever `send` or `offer` raised.
     """
     clock = LoopClock.current() if clock is None else clock
+    hand_over = _play_unpaced if _is_unpaced(source.pacing) else _play_paced
+    failure = await hand_over(source, offer or _take_nothing, send, clock)
+    if failure is None:
+        await _end(source)
+    return failure
+
+
+def _is_unpaced(pacing: Pacing) -> bool:
+    return pacing.rate == 0 and pacing.ttft_ms is None and pacing.gaps is not Gaps.RECORDED
+
+
+def _take_nothing(token: Token) -> EmitResult:
+    return _WOULD_SUSPEND
+
+
+async def _play_unpaced(
+    source: TokenSource,
+    offer: Callable[[Token], EmitResult | None],
+    send: Callable[[Token], Awaitable[EmitResult | None]],
+    clock: Clock,
+) -> EmitResult | None:
+    now_ns = clock.now_ns
+    texts = source.played_texts()
+    accepted: EmitResult | None = None
+    for first in range(0, source.played_count, MAX_TOKENS_PER_TURN):
+        if first:
+            await asyncio.sleep(0)
+        for index, text in zip(range(first, first + MAX_TOKENS_PER_TURN), texts, strict=False):
+            emitted_ns = now_ns()
+            token = Token(index, text, emitted_ns, emitted_ns)
+            result = offer(token)
+            # Mostly it is the object that came before, and an Enum is slow to look up.
+            if result is not accepted:
+                if result is _WOULD_SUSPEND:
+                    result = await send(token)
+                if result in _FAILURES:
+                    return result
+                accepted = result
+    return None
+
+
+async def _play_paced(
+    source: TokenSource,
+    offer: Callable[[Token], EmitResult | None],
+    send: Callable[[Token], Awaitable[EmitResult | None]],
+    clock: Clock,
+) -> EmitResult | None:
     now_ns = clock.now_ns
     start_ns = now_ns()
     turn_index = 0
-    accepted: EmitResult | None = None
     for index, text, offset_ns in zip(count(), source.played_texts(), schedule_ns(source), strict=False):
         if index - turn_index >= MAX_TOKENS_PER_TURN:
             await asyncio.sleep(0)
@@ -130,13 +183,12 @@ async def play(
                 await sleep_until(clock, due_ns)
                 emitted_ns = now_ns()
                 turn_index = index
-        result = await send(Token(index, text, due_ns, emitted_ns))
-        # Mostly it is the object that came before, and an Enum is slow to look up.
-        if result is not accepted:
-            if result in _FAILURES:
-                return result
-            accepted = result
-    await _end(source)
+        token = Token(index, text, due_ns, emitted_ns)
+        result = offer(token)
+        if result is _WOULD_SUSPEND:
+            result = await send(token)
+        if result in _FAILURES:
+            return result
     return None
 
 
