@@ -1,7 +1,7 @@
 """`python -m servers`: the server and its page.
 
 With several workers each is a process of its own that listens on the same port (SO_REUSEPORT); the kernel spreads the
-connections.
+connections. One that dies is replaced; when this process goes, they go too.
 """
 
 from __future__ import annotations
@@ -11,23 +11,25 @@ import logging
 import os
 import signal
 import socket
-import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import replace
+from contextlib import AsyncExitStack
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
-from aiohttp import web
 
+from servers.listening import serving
 from servers.response import BufferSizes
 from servers.settings import ServerSettings
+from servers.upstream import Upstream
+from servers.workers import Workers
 
 __all__ = ("main",)
 
 _WORKER: Final = "TOKENWEIR_WORKER"
+_SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 _DEFAULTS: Final = ServerSettings()
 _BUFFERS: Final = BufferSizes()
 
@@ -57,7 +59,10 @@ def main(
     send_timeout_s: Annotated[float, typer.Option(min=0.001, help="How long a client may take nothing.")] = (
         _DEFAULTS.send_timeout_s
     ),
-    grace_s: Annotated[float, typer.Option(min=0, help="How long streams have to end at shutdown.")] = (
+    body_timeout_s: Annotated[float, typer.Option(min=0.001, help="How long the body of a request may take.")] = (
+        _DEFAULTS.body_timeout_s
+    ),
+    grace_s: Annotated[float, typer.Option(min=0, help="How long streams have to end before they are cut off.")] = (
         _DEFAULTS.grace_s
     ),
     high_water_bytes: Annotated[int, typer.Option(min=0, help="Transport buffer before a write waits.")] = (
@@ -69,7 +74,7 @@ def main(
     sndbuf_bytes: Annotated[int, typer.Option(min=0, help="Send buffer of the kernel; 0: its own.")] = 0,
 ) -> None:
     """Stream tokens three ways, and serve the page that shows the difference."""
-    settings = ServerSettings(
+    settings = _checked(
         host=host,
         port=port,
         workers=workers,
@@ -81,6 +86,7 @@ def main(
         max_buffer_bytes=max_buffer_bytes,
         heartbeat_s=heartbeat_s,
         send_timeout_s=send_timeout_s,
+        body_timeout_s=body_timeout_s,
         grace_s=grace_s,
         buffers=BufferSizes(high_water_bytes, notsent_lowat_bytes or None, sndbuf_bytes or None),
     )
@@ -88,6 +94,20 @@ def main(
         sys.exit(_run_workers(settings))
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
     sys.exit(_run(settings))
+
+
+def _checked(**options: Any) -> ServerSettings:
+    """Return the settings.
+
+    Raises:
+        typer.BadParameter: what `ServerSettings` or `Upstream` does not accept.
+    """
+    try:
+        if options["upstream_url"] is not None:
+            Upstream(options["upstream_url"])
+        return ServerSettings(**options)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def _run(settings: ServerSettings) -> int:
@@ -99,28 +119,18 @@ def _run(settings: ServerSettings) -> int:
 
 
 async def _serve(settings: ServerSettings) -> int:
-    from servers.app import make_app
-
-    runner = web.AppRunner(
-        make_app(settings),
-        access_log=None,
-        shutdown_timeout=settings.grace_s,
-        handler_cancellation=False,
-    )
-    await runner.setup()
     stopped = _stopped_by_signal()
-    site = web.TCPSite(runner, settings.host, settings.port, reuse_port=settings.workers > 1 or None, backlog=1024)
-    try:
-        await site.start()
-    except OSError as error:
-        await runner.cleanup()
-        return _cannot_listen(settings, error)
-    if _WORKER in os.environ:
-        print("ready", flush=True)
-    else:
-        print(banner(settings.host, runner.addresses[0][1], settings), file=sys.stderr, flush=True)
-    await stopped.wait()
-    await runner.cleanup()
+    async with AsyncExitStack() as stack:
+        try:
+            port = await stack.enter_async_context(serving(settings))
+        except OSError as error:
+            return _cannot_listen(settings, error)
+        if _WORKER in os.environ:
+            _end_with_parent(stopped)
+            print("ready", flush=True)
+        else:
+            _show_banner(settings, port)
+        await stopped.wait()
     return 0
 
 
@@ -139,56 +149,46 @@ def _stopped_by_signal() -> asyncio.Event:
             os._exit(1)
         stopped.set()
 
-    for number in (signal.SIGTERM, signal.SIGINT):
+    for number in _SIGNALS:
         loop.add_signal_handler(number, stop)
     return stopped
+
+
+def _end_with_parent(stopped: asyncio.Event) -> None:
+    """Set `stopped` when the parent has gone, in whatever way: nobody holds the other end of standard input then."""
+    loop = asyncio.get_running_loop()
+    parent = sys.stdin.fileno()
+
+    def end() -> None:
+        loop.remove_reader(parent)
+        stopped.set()
+
+    loop.add_reader(parent, end)
 
 
 def _run_workers(settings: ServerSettings) -> int:
     """Start the workers and wait for them; a signal goes on to all of them."""
     family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
     try:
-        reserved = socket.create_server((settings.host, settings.port), family=family, reuse_port=True)
+        with socket.create_server((settings.host, settings.port), family=family, reuse_port=True) as reserved:
+            port = reserved.getsockname()[1]
     except OSError as error:
         return _cannot_listen(settings, error)
-    with reserved, tempfile.TemporaryDirectory(prefix="tokenweir-metrics-") as folder:
-        port = reserved.getsockname()[1]
-        environment = {**os.environ, _WORKER: "1", "PROMETHEUS_MULTIPROC_DIR": folder}
+    with tempfile.TemporaryDirectory(prefix="tokenweir-metrics-") as folder:
         command = [sys.executable, "-m", "servers", *sys.argv[1:], "--port", str(port)]
-        reserved.close()
-        children: list[subprocess.Popen[bytes]] = []
-        end_if_caught = _pass_signals_on(children)
-        # In process groups of their own: a terminal's Ctrl-C reaches them through the parent, once.
-        children.extend(
-            subprocess.Popen(command, env=environment, process_group=0, stdout=subprocess.PIPE)
-            for _ in range(settings.workers)
-        )
-        end_if_caught()
-        for child in children:
-            assert child.stdout is not None
-            child.stdout.readline()  # what it says when it listens, or nothing if it has ended
-        print(banner(settings.host, port, replace(settings, port=port)), file=sys.stderr, flush=True)
-        codes = [child.wait() for child in children]
-    # One that was asked to end before it could listen to signals has done what it was asked.
-    return max(0 if code == -signal.SIGTERM else abs(code) for code in codes)
+        environment = {**os.environ, _WORKER: "1", "PROMETHEUS_MULTIPROC_DIR": folder}
+        workers = Workers(command, environment, count=settings.workers, metrics_folder=folder)
+        return asyncio.run(_watch(workers, lambda: _show_banner(settings, port)))
 
 
-def _pass_signals_on(children: list[subprocess.Popen[bytes]]) -> Callable[[], None]:
-    """Have each signal end the children; what is returned does so for one that came before they were all there."""
-    caught: list[int] = []
+async def _watch(workers: Workers, on_ready: Callable[[], None]) -> int:
+    for number in _SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, workers.stop)
+    return await workers.run(on_ready)
 
-    def end_children() -> None:
-        for child in children:
-            if caught and child.poll() is None:
-                child.send_signal(signal.SIGTERM)
 
-    def catch(number: int, _: object) -> None:
-        caught.append(number)
-        end_children()
-
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, catch)
-    return end_children
+def _show_banner(settings: ServerSettings, port: int) -> None:
+    print(banner(settings.host, port, settings), file=sys.stderr, flush=True)
 
 
 def banner(host: str, port: int, settings: ServerSettings) -> str:

@@ -6,67 +6,68 @@ import asyncio
 import json
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from pathlib import Path
+from functools import partial
 from typing import Any, Final, cast
 
-from aiohttp import WSMessage, WSMsgType, web
+from aiohttp import HttpVersion11, WSMessage, WSMsgType, web
 
 from servers import metrics
 from servers.bodies import Ask, read_aisdk, read_anthropic, read_completion
+from servers.cors import allowing, preflight, refuse_foreign_page
 from servers.openapi import document
-from servers.origins import Origin, open_origin
+from servers.origins import Origin, open_origin, recording_names
 from servers.outlets import ResponseOutlet, WebSocketOutlet, WholeOutlet
+from servers.pages import Pages
 from servers.parameters import ParameterError, StreamParameters, parse_query
 from servers.profiles import PROFILES, CompletionPayloads, StreamIdentity
-from servers.response import MAX_BATCH, SocketTail
-from servers.session import Outlet, Session
+from servers.refusals import Refusal, errors_as_json, expectation
+from servers.response import MAX_BATCH, ClientGoneError, SocketTail
+from servers.session import EndReason, Outlet, Session
 from servers.settings import ServerSettings
 from servers.upstream import Upstream, UpstreamError
 from servers.variants import ClientDemand, Exposure, expose
-from streams import BackpressureStrategy
+from streams.arguments import shown
 
 __all__ = ("make_app",)
 
 _MAX_BODY_BYTES: Final = 1024 * 1024
 _RETRY_AFTER_S: Final = "1"
-_PAGE: Final = Path(__file__).parent / "page"
-_PAGE_TYPES: Final = {".html": "text/html", ".css": "text/css", ".js": "text/javascript", ".svg": "image/svg+xml"}
-_CSP: Final = (
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "
-    "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
-)
 _STREAM_HEADERS: Final = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+_get = partial(web.get, expect_handler=expectation)
+_post = partial(web.post, expect_handler=expectation)
 
 
 def make_app(settings: ServerSettings | None = None) -> web.Application:
     """Return the application of one server process."""
-    app = web.Application(client_max_size=_MAX_BODY_BYTES, middlewares=[_errors_as_json])
+    app = web.Application(client_max_size=_MAX_BODY_BYTES, middlewares=[errors_as_json])
     service = _Service(settings or ServerSettings())
+    pages = Pages()
     if service.settings.cors_origin is not None:
-        app.on_response_prepare.append(_allowing(service.settings.cors_origin))
-        app.middlewares.append(_preflight)
+        app.on_response_prepare.append(allowing(service.settings.cors_origin))
+        app.middlewares.append(preflight)
     app.on_response_prepare.append(_name_stream)
     app.add_routes(
         [
-            web.get("/", service.page),
-            web.get("/page/{name}", service.page),
-            web.get("/v1/chat/stream", service.event_source),
-            web.post("/v1/chat/completions", service.completions),
-            web.post("/v1/messages", service.messages),
-            web.post("/api/chat", service.ai_chat),
-            web.get("/v1/chat/ws", service.web_socket, allow_head=False),
-            web.get("/v1/models", service.models),
-            web.get("/healthz", service.health),
-            web.get("/metrics", service.metrics),
-            web.get("/openapi.json", service.openapi),
+            _get("/", pages.answer),
+            _get("/page/{name}", pages.answer),
+            _get("/v1/chat/stream", service.event_source),
+            _post("/v1/chat/completions", service.completions),
+            _post("/v1/messages", service.messages),
+            _post("/api/chat", service.ai_chat),
+            _get("/v1/chat/ws", service.web_socket, allow_head=False),
+            _get("/v1/models", service.models),
+            # The name of an upstream's model may hold slashes.
+            _get("/v1/models/{id:.+}", service.model),
+            _get("/healthz", service.health),
+            _get("/metrics", service.metrics),
+            _get("/openapi.json", service.openapi),
         ]
     )
     app.cleanup_ctx.append(service.lifetime)
+    app.cleanup_ctx.append(metrics.kept_current)
     app.on_shutdown.append(service.shut_down)
     return app
 
@@ -78,6 +79,8 @@ class _Service:
         self.settings = settings
         self._sessions: set[Session] = set()
         self._opening_count = 0
+        self._body_limits: set[asyncio.Timeout] = set()
+        self._is_stopping = False
         self._executor = ThreadPoolExecutor(settings.threads, thread_name_prefix="tokenweir")
         self._upstream: Upstream | None = None
 
@@ -91,29 +94,56 @@ class _Service:
             await self._upstream.aclose()
 
     async def shut_down(self, app: web.Application) -> None:
-        """End all streams: each client gets an error event in its own format."""
+        """End all streams: each client gets an error event in its own format. Nobody waits for a body any more."""
+        self._is_stopping = True
+        for limit in self._body_limits:
+            if not limit.expired():
+                limit.reschedule(asyncio.get_running_loop().time())
         for session in tuple(self._sessions):
-            session.stop("shutdown")
+            session.stop(EndReason.SHUTDOWN)
 
     # ------------------------------------------------------------------ streams
 
     async def event_source(self, request: web.Request) -> web.StreamResponse:
-        """GET /v1/chat/stream, for EventSource."""
+        """GET /v1/chat/stream, for EventSource.
+
+        A Last-Event-ID of the end is answered with 204, which tells a browser to reconnect no more. One from the middle
+        of a stream resumes nothing: nobody keeps what has been sent, so the stream begins anew, from its first token
+        and under an id of its own.
+        """
         if request.headers.get("Last-Event-ID", "").endswith("-end"):
             return web.Response(status=204)  # the browser's reconnect after the end: there is no more
         return await self._answer(request, Ask(parse_query(request.query.items())))
 
     async def completions(self, request: web.Request) -> web.StreamResponse:
         """POST /v1/chat/completions, for fetch and for OpenAI clients."""
-        return await self._answer(request, read_completion(await request.read()))
+        return await self._answer(request, read_completion(await self._body(request)))
 
     async def messages(self, request: web.Request) -> web.StreamResponse:
         """POST /v1/messages, for Anthropic clients."""
-        return await self._answer(request, read_anthropic(await request.read()))
+        return await self._answer(request, read_anthropic(await self._body(request)))
 
     async def ai_chat(self, request: web.Request) -> web.StreamResponse:
         """POST /api/chat, for the npm package `ai`."""
-        return await self._answer(request, read_aisdk(await request.read()))
+        return await self._answer(request, read_aisdk(await self._body(request)))
+
+    async def _body(self, request: web.Request) -> bytes:
+        """Wait for the body, for `body_timeout_s` at most; the end of the server ends the wait."""
+        limit = asyncio.timeout(self.settings.body_timeout_s)
+        self._body_limits.add(limit)
+        try:
+            async with limit:
+                return await request.read()
+        except TimeoutError:
+            # aiohttp would wait for the rest before it closes the connection.
+            request.protocol.close()
+            request.content.feed_eof()
+            if self._is_stopping:
+                raise _shutting_down() from None
+            message = f"the body has not arrived within {self.settings.body_timeout_s} s"
+            raise Refusal(408, message, "request_timeout", param="body", headers={"Connection": "close"}) from None
+        finally:
+            self._body_limits.discard(limit)
 
     async def _answer(self, request: web.Request, ask: Ask) -> web.StreamResponse:
         origin = await self._open(ask)
@@ -129,12 +159,17 @@ class _Service:
         response = web.StreamResponse(
             headers={**headers, **_STREAM_HEADERS, **encoder.headers, "Content-Type": encoder.content_type}
         )
-        tail = await self._tail(request, response)
-        outlet = ResponseOutlet(tail, self.settings.buffers, encoder, origin, waits=_waits(ask.parameters))
+        if request.version < HttpVersion11:
+            response.force_close()  # without chunks nothing but the end of the connection tells the end of the body
+        try:
+            tail = await self._tail(request, response)
+        except ClientGoneError:
+            return await self._end_unsent(request, response, identity, ask, origin)
+        outlet = ResponseOutlet(tail, self.settings.buffers, encoder, origin, waits=ask.parameters.waits)
         reason = await self._run(stream_id, ask.parameters, origin, outlet)
         if outlet.failed_in_silence:
             await tail.break_off()
-        elif reason in {"completed", "error", "shutdown"} and tail.is_open:
+        elif reason in {EndReason.COMPLETED, EndReason.ERROR, EndReason.SHUTDOWN} and tail.is_open:
             await tail.finish(response.write_eof())
         return response
 
@@ -147,51 +182,86 @@ class _Service:
         reason = await self._run(identity.stream_id, ask.parameters, origin, outlet)
         if outlet.body is None:
             message, kind = outlet.failed or ("the stream has ended", reason)
-            raise _error(503 if reason == "shutdown" else 502, message, kind, headers=headers)
+            raise Refusal(503 if reason is EndReason.SHUTDOWN else 502, message, kind, headers=headers)
         return web.Response(body=outlet.body, headers=headers, content_type="application/json")
 
     async def web_socket(self, request: web.Request) -> web.StreamResponse:
         """GET /v1/chat/ws: the same stream over WebSocket, with demand=N as the client demands."""
+        refuse_foreign_page(request, self.settings.cors_origin)
         pairs = [(name, value) for name, value in request.query.items() if name != "demand"]
         demand = _client_demand(request.query.getall("demand", []))
         ask = Ask(parse_query(pairs))
-        socket = web.WebSocketResponse(heartbeat=self.settings.heartbeat_s or None, max_msg_size=64 * 1024)
+        socket = web.WebSocketResponse(autoping=False, max_msg_size=64 * 1024)
         if not socket.can_prepare(request).ok:
-            raise _error(426, "this route speaks WebSocket", "upgrade_required", headers={"Upgrade": "websocket"})
+            raise Refusal(426, "this route speaks WebSocket", "upgrade_required", headers={"Upgrade": "websocket"})
         origin = await self._open(ask)
         stream_id = secrets.token_hex(6)
         socket.headers["X-Stream-Id"] = stream_id
-        tail = await self._tail(request, socket)
-        payloads = CompletionPayloads(_identity(stream_id, ask))
-        outlet = WebSocketOutlet(tail, self.settings.buffers, socket, payloads, waits=_waits(ask.parameters))
-        await self._run(stream_id, ask.parameters, origin, outlet, demand=demand, socket=socket)
+        identity = _identity(stream_id, ask)
+        try:
+            tail = await self._tail(request, socket)
+        except ClientGoneError:
+            return await self._end_unsent(request, socket, identity, ask, origin)
+        outlet = WebSocketOutlet(
+            tail,
+            self.settings.buffers,
+            socket,
+            CompletionPayloads(identity),
+            waits=ask.parameters.waits,
+            answer_timeout_s=self.settings.send_timeout_s,
+        )
+
+        def listen(session: Session) -> Coroutine[Any, Any, None]:
+            return _listen(socket, session, outlet, demand)
+
+        await self._run(stream_id, ask.parameters, origin, outlet, demand=demand, listen=listen)
         await tail.finish(socket.close(code=outlet.close_code))
         return socket
 
     async def _open(self, ask: Ask) -> Origin:
         """Make the source ready, if there is room for one more stream."""
         if len(self._sessions) + self._opening_count >= self.settings.max_streams:
-            raise _error(503, "too many streams at a time", "overloaded", headers={"Retry-After": _RETRY_AFTER_S})
+            raise Refusal(503, "too many streams at a time", "overloaded", headers={"Retry-After": _RETRY_AFTER_S})
         self._opening_count += 1
         try:
-            return await open_origin(
+            origin = await open_origin(
                 ask, recordings=self.settings.recordings, upstream=self._upstream, executor=self._executor
             )
         finally:
             self._opening_count -= 1
+        if self._is_stopping:
+            raise _shutting_down()
+        return origin
 
     async def _tail(self, request: web.Request, response: web.StreamResponse) -> SocketTail:
-        """Send the headers now, and set the buffers of the connection."""
-        writer = cast("Any", await response.prepare(request))
-        writer.send_headers()
-        if request.transport is not None:
-            self.settings.buffers.apply(request.transport)
+        """Send the headers now, and set the buffers of the connection.
+
+        Raises:
+            ClientGoneError: there is no client any more.
+        """
+        transport = request.transport
+        if transport is None or transport.is_closing():
+            raise ClientGoneError("the client has gone")
+        try:
+            writer = cast("Any", await response.prepare(request))
+            writer.send_headers()
+        except ConnectionError:
+            raise ClientGoneError("the client has gone") from None
+        self.settings.buffers.apply(transport)
         return SocketTail(
             request,
             writer,
             send_timeout_s=self.settings.send_timeout_s,
             max_buffer_bytes=self.settings.max_buffer_bytes,
         )
+
+    async def _end_unsent(
+        self, request: web.Request, response: web.StreamResponse, identity: StreamIdentity, ask: Ask, origin: Origin
+    ) -> web.StreamResponse:
+        """Count and log a stream whose client has gone before the headers, as any other; return what nobody gets."""
+        outlet = WholeOutlet(request, PROFILES[ask.parameters.profile](identity), origin, max_text_bytes=0)
+        await self._run(identity.stream_id, ask.parameters, origin, outlet)
+        return response
 
     async def _run(
         self,
@@ -201,13 +271,13 @@ class _Service:
         outlet: Outlet,
         *,
         demand: ClientDemand | None = None,
-        socket: web.WebSocketResponse | None = None,
+        listen: Callable[[Session], Coroutine[Any, Any, None]] | None = None,
     ) -> str:
         exposure = _expose(parameters, origin, demand)
         session = Session(stream_id, parameters, exposure, outlet, heartbeat_s=self.settings.heartbeat_s)
         listener = None
-        if socket is not None:
-            listener = asyncio.get_running_loop().create_task(_listen(socket, session, demand))
+        if listen is not None:
+            listener = asyncio.get_running_loop().create_task(listen(session))
         self._sessions.add(session)
         try:
             return await session.run()
@@ -218,34 +288,25 @@ class _Service:
 
     # ------------------------------------------------------------------ the rest
 
-    async def page(self, request: web.Request) -> web.StreamResponse:
-        """GET /: the page and its parts."""
-        path = _PAGE / request.match_info.get("name", "index.html")
-        # A name may hold slashes, percent-encoded: it leads nowhere but into this one folder.
-        if path.parent != _PAGE or path.suffix not in _PAGE_TYPES or not path.is_file():
-            raise _error(404, f"there is no page {request.path}", "not_found")
-        headers = {
-            "Content-Security-Policy": _CSP,
-            "X-Content-Type-Options": "nosniff",
-            "Referrer-Policy": "no-referrer",
-        }
-        return web.Response(
-            text=path.read_text(encoding="utf-8"),
-            content_type=_PAGE_TYPES[path.suffix],
-            charset="utf-8",
-            headers=headers,
-        )
-
     async def models(self, request: web.Request) -> web.StreamResponse:
         """GET /v1/models: what can be named as a model or source."""
+        return _json({"object": "list", "data": [_model(name) for name in await self._model_names()]})
+
+    async def model(self, request: web.Request) -> web.StreamResponse:
+        """GET /v1/models/{id}: one of them."""
+        name = request.match_info["id"]
+        if name not in await self._model_names():
+            raise Refusal(404, f"there is no model {shown(name)}", "model_not_found", param="model")
+        return _json(_model(name))
+
+    async def _model_names(self) -> list[str]:
         names = ["demo", "counter"]
         if self.settings.recordings is not None:
-            names += [f"recording:{path.name}" for path in sorted(self.settings.recordings.glob("*.jsonl"))]
+            names += await asyncio.to_thread(recording_names, self.settings.recordings)
         if self._upstream is not None:
             with suppress(UpstreamError):  # one that is down does not take the local sources with it
                 names += [f"upstream:{model}" for model in await self._upstream.models()]
-        data = [{"id": name, "object": "model", "created": 0, "owned_by": "tokenweir"} for name in names]
-        return _json({"object": "list", "data": data})
+        return names
 
     async def health(self, request: web.Request) -> web.StreamResponse:
         """GET /healthz."""
@@ -269,22 +330,31 @@ def _frame(message: WSMessage) -> dict[str, Any]:
     return cast("dict[str, Any]", frame) if isinstance(frame, dict) else {}
 
 
-async def _listen(socket: web.WebSocketResponse, session: Session, demand: ClientDemand | None) -> None:
-    """Hear what the client of a WebSocket says: demand, cancel, or that it leaves."""
+async def _listen(
+    socket: web.WebSocketResponse, session: Session, outlet: WebSocketOutlet, demand: ClientDemand | None
+) -> None:
+    """Hear what the client of a WebSocket says: demand, cancel, that it is there, or that it leaves."""
     async for message in socket:
+        outlet.heard()
+        if message.type is WSMsgType.PING:
+            with suppress(ConnectionError):  # it has gone, which the loop is told next
+                await socket.pong(message.data)
+        if message.type in {WSMsgType.PING, WSMsgType.PONG}:
+            continue
         frame = _frame(message)
         if frame.get("cancel") is True:
-            session.stop("cancelled")
+            session.stop(EndReason.CANCELLED)
             return
         n = frame.get("request")
         if demand is None or not isinstance(n, int) or isinstance(n, bool):
             session.refuse('a frame must be {"request": n} on a stream with demand=N, or {"cancel": true}')
             return
-        if n < 1:
-            session.refuse(f"request must be at least 1 (Reactive Streams rule 3.9); got {n}")
+        try:
+            demand.request(n)
+        except ValueError as error:
+            session.refuse(str(error))
             return
-        demand.request(n)
-    session.stop("client_gone")
+    session.stop(EndReason.CLIENT_GONE)
 
 
 def _expose(parameters: StreamParameters, origin: Origin, demand: ClientDemand | None) -> Exposure:
@@ -300,8 +370,8 @@ def _expose(parameters: StreamParameters, origin: Origin, demand: ClientDemand |
     )
 
 
-def _waits(parameters: StreamParameters) -> bool:
-    return parameters.strategy != BackpressureStrategy.MISSING
+def _shutting_down() -> web.HTTPException:
+    return Refusal(503, "the server is shutting down", "server_shutdown", headers={"Retry-After": _RETRY_AFTER_S})
 
 
 def _identity(stream_id: str, ask: Ask) -> StreamIdentity:
@@ -319,68 +389,19 @@ def _client_demand(values: list[str]) -> ClientDemand | None:
         return None
     text = values[0]
     if len(values) > 1 or not (text.isascii() and text.isdecimal() and len(text) <= 16):
-        raise ParameterError("demand", f"demand must be a whole number of at least 0, once; got {', '.join(values)!r}")
+        given = shown(", ".join(values))
+        raise ParameterError("demand", f"demand must be a whole number of at least 0, once; got {given}")
     return ClientDemand(int(text))
 
 
-# ---------------------------------------------------------------------- errors, CORS, JSON
+def _model(name: str) -> dict[str, Any]:
+    return {"id": name, "object": "model", "created": 0, "owned_by": "tokenweir"}
 
 
-def _json(value: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
-    return web.json_response(value, status=status, headers=headers)
-
-
-def _error(
-    status: int, message: str, kind: str, *, param: str | None = None, headers: Mapping[str, str] | None = None
-) -> web.HTTPException:
-    """Return the exception that answers with an error object, in the shape that OpenAI's clients know."""
-    error = {"message": message, "type": kind, "param": param, "code": kind}
-
-    class _Refused(web.HTTPException):
-        status_code = status
-
-    return _Refused(text=json.dumps({"error": error}), content_type="application/json", headers=headers)
-
-
-@web.middleware
-async def _errors_as_json(request: web.Request, handler: Handler) -> web.StreamResponse:
-    try:
-        return await handler(request)
-    except ParameterError as error:
-        raise _error(400, str(error), "invalid_request_error", param=error.param) from None
-    except web.RequestPayloadError:
-        message = "body cannot be read: it is not what Content-Encoding and Transfer-Encoding say"
-        raise _error(400, message, "invalid_request_error", param="body") from None
-    except web.HTTPException as error:
-        if error.content_type == "application/json" or error.status < 400:
-            raise
-        headers = {name: error.headers[name] for name in ("Allow",) if name in error.headers}
-        raise _error(error.status, error.reason, error.reason.lower().replace(" ", "_"), headers=headers) from None
+def _json(value: Any) -> web.Response:
+    return web.json_response(value)
 
 
 async def _name_stream(request: web.Request, response: web.StreamResponse) -> None:
-    """Every answer bears an X-Stream-Id, also one that refuses to stream: it can be asked about."""
+    """Name every answer of a handler, also one that refuses to stream: it can be asked about."""
     response.headers.setdefault("X-Stream-Id", secrets.token_hex(6))
-
-
-def _allowing(origin: str) -> Callable[[web.Request, web.StreamResponse], Awaitable[None]]:
-    async def allow(request: web.Request, response: web.StreamResponse) -> None:
-        response.headers["Access-Control-Allow-Origin"] = origin
-        response.headers["Access-Control-Expose-Headers"] = "X-Stream-Id"
-        response.headers.add("Vary", "Origin")
-
-    return allow
-
-
-@web.middleware
-async def _preflight(request: web.Request, handler: Handler) -> web.StreamResponse:
-    if request.method != "OPTIONS":
-        return await handler(request)
-    return web.Response(
-        status=204,
-        headers={
-            "Access-Control-Allow-Methods": "GET, POST, OPTIONS",
-            "Access-Control-Allow-Headers": request.headers.get("Access-Control-Request-Headers", "Content-Type"),
-            "Access-Control-Max-Age": "600",
-        },
-    )

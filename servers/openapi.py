@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
-from servers.parameters import PARAMETERS
+from servers.parameters import LIMITS, PARAMETERS
 from servers.profiles import PROFILES
 
 __all__ = ("document",)
@@ -29,11 +29,15 @@ _ERROR: Final[Mapping[str, Any]] = {
 }
 _ERRORS: Final[Mapping[str, str]] = {
     "400": "A parameter has a value that is not accepted; nothing is streamed.",
-    "405": "Another method is needed.",
+    "403": "The WebSocket is opened by a page of another origin.",
+    "404": "There is none of this name.",
+    "408": "The body has not arrived in time.",
     "413": "The body is too large.",
     "502": "The source failed (only where the answer is not streamed).",
-    "503": "Too many streams at a time; try again after Retry-After seconds.",
+    "503": "Too many streams at a time, or the server is shutting down; try again after Retry-After seconds.",
 }
+_PAGE_TYPES: Final = ("text/html", "text/css", "text/javascript", "image/svg+xml")
+_MESSAGES: Final[dict[str, Any]] = {"type": "array", "items": {"type": "object"}}
 
 
 def document() -> dict[str, Any]:
@@ -47,16 +51,22 @@ def document() -> dict[str, Any]:
             "license": {"name": "Apache-2.0"},
         },
         "paths": {
-            "/": {"get": _plain("The page.", "text/html")},
-            "/v1/chat/stream": {"get": _event_source(), "head": _head()},
-            "/v1/chat/completions": {"post": _post("For fetch, and for OpenAI clients.")},
-            "/v1/messages": {"post": _post("For Anthropic clients.")},
-            "/api/chat": {"post": _post("For the npm package `ai`.")},
+            "/": _readable(_page("The page.", "text/html")),
+            "/page/{name}": _readable(
+                {**_page("A part of the page.", *_PAGE_TYPES), "parameters": [_in_path("name")]}, "404"
+            ),
+            "/v1/chat/stream": _readable(_event_source(), "400", "503"),
+            "/v1/chat/completions": {"post": _post("For fetch, and for OpenAI clients.", _either_body())},
+            "/v1/messages": {"post": _post("For Anthropic clients.", _foreign_body("anthropic", stream=False))},
+            "/api/chat": {"post": _post("For the npm package `ai`.", _foreign_body("aisdk", stream=True))},
             "/v1/chat/ws": {"get": _web_socket()},
-            "/v1/models": {"get": _plain("What can be named as a model or source.", "application/json")},
-            "/healthz": {"get": _plain("Whether the server is up.", "application/json")},
-            "/metrics": {"get": _plain("Prometheus' metrics, of all workers.", "text/plain")},
-            "/openapi.json": {"get": _plain("This document.", "application/json")},
+            "/v1/models": _readable(_plain("What can be named as a model or source.", "application/json")),
+            "/v1/models/{id}": _readable(
+                {**_plain("One of them.", "application/json"), "parameters": [_in_path("id")]}, "404"
+            ),
+            "/healthz": _readable(_plain("Whether the server is up.", "application/json")),
+            "/metrics": _readable(_plain("Prometheus' metrics, of all workers.", "text/plain")),
+            "/openapi.json": _readable(_plain("This document.", "application/json")),
         },
         "components": {"schemas": {"Error": _ERROR}},
     }
@@ -69,8 +79,26 @@ def _version() -> str:
         return "0"
 
 
-def _plain(summary: str, content_type: str) -> dict[str, Any]:
-    return {"summary": summary, "responses": {"200": _content("Success.", [content_type])}}
+def _readable(get: dict[str, Any], *errors: str) -> dict[str, Any]:
+    """Return GET, and HEAD, which answers the same without a body."""
+    responses = {**get["responses"], **_errors(*errors)}
+    bare = {status: {"description": response["description"]} for status, response in responses.items()}
+    head = {**get, "summary": "The headers of GET, without the body.", "responses": bare}
+    return {"get": {**get, "responses": responses}, "head": head}
+
+
+def _plain(summary: str, *content_types: str) -> dict[str, Any]:
+    return {"summary": summary, "responses": {"200": _content("Success.", list(content_types))}}
+
+
+def _page(summary: str, *content_types: str) -> dict[str, Any]:
+    described = _plain(summary, *content_types)
+    described["responses"]["304"] = {"description": "It is what If-None-Match names."}
+    return described
+
+
+def _in_path(name: str) -> dict[str, Any]:
+    return {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
 
 
 def _event_source() -> dict[str, Any]:
@@ -80,16 +108,7 @@ def _event_source() -> dict[str, Any]:
         "responses": {
             "200": _content("The stream.", _stream_types()),
             "204": {"description": "The stream that Last-Event-ID names has ended: do not reconnect."},
-            **_errors("400", "405", "503"),
         },
-    }
-
-
-def _head() -> dict[str, Any]:
-    return {
-        "summary": "The headers of the stream, without it.",
-        "parameters": _query(),
-        "responses": {"200": {"description": "The headers."}, "400": {"description": _ERRORS["400"]}},
     }
 
 
@@ -105,19 +124,19 @@ def _web_socket() -> dict[str, Any]:
         "parameters": [*_query(), demand],
         "responses": {
             "101": {"description": "The WebSocket."},
-            **_errors("400", "405", "503"),
+            **_errors("400", "403", "503"),
             "426": _content("Not a WebSocket request.", ["application/json"], "#/components/schemas/Error"),
         },
     }
 
 
-def _post(summary: str) -> dict[str, Any]:
+def _post(summary: str, body: dict[str, Any]) -> dict[str, Any]:
     return {
         "summary": summary,
-        "requestBody": {"required": False, "content": {"application/json": {"schema": _body()}}},
+        "requestBody": {"required": False, "content": {"application/json": {"schema": body}}},
         "responses": {
             "200": _content("The stream, or one object.", [*_stream_types(), "application/json"]),
-            **_errors("400", "405", "413", "502", "503"),
+            **_errors("400", "408", "413", "502", "503"),
         },
     }
 
@@ -138,26 +157,54 @@ def _last_event_id() -> dict[str, Any]:
     return {
         "name": "Last-Event-ID",
         "in": "header",
-        "description": "Sent by a browser that reconnects.",
+        "description": "Sent by a browser that reconnects. Only that of an end counts: no stream is resumed.",
         "schema": {"type": "string", "pattern": "^[ -~]*$"},
     }
 
 
-def _body() -> dict[str, Any]:
-    return {"type": "object", "additionalProperties": True, "properties": {**_properties(), **_common()}}
-
-
-def _properties() -> dict[str, Any]:
-    return {row.name: {**_schema(row.kind.schema(), row.default), "description": row.description} for row in PARAMETERS}
-
-
-def _common() -> dict[str, Any]:
-    return {
-        "stream": {"type": "boolean", "description": "Stream, or answer with one object."},
-        "model": {"type": "string"},
-        "messages": {"type": "array", "items": {"type": "object"}},
-        "max_tokens": {"type": "integer", "minimum": 1},
+def _either_body() -> dict[str, Any]:
+    openai = _foreign_body("openai", stream=False)
+    openai["properties"] |= {
+        "messages": _MESSAGES,
+        "profile": {"type": "null", "description": "With a profile the body is ours."},
     }
+    return {
+        "description": "An OpenAI request if it has messages and no profile, else one of ours.",
+        "anyOf": [_own_body(), {**openai, "title": "OpenAI's", "required": ["messages"]}],
+    }
+
+
+def _own_body() -> dict[str, Any]:
+    properties = _properties(profile="completion", stream=True)
+    return {"title": "Ours", "type": "object", "properties": properties, "additionalProperties": False}
+
+
+def _foreign_body(profile: str, *, stream: bool) -> dict[str, Any]:
+    """Return the schema of a body that may have whatever its API knows besides."""
+    properties = _properties(profile=profile, stream=stream)
+    properties["seed"] = {"default": 0, "description": f"{properties['seed']['description']} Else ignored."}
+    return {"type": "object", "properties": properties, "additionalProperties": True}
+
+
+def _properties(*, profile: str, stream: bool) -> dict[str, Any]:
+    defaults = {"profile": profile}
+    rows = {
+        row.name: _or_null(row.kind.schema(), row.description, defaults.get(row.name, row.default))
+        for row in (*PARAMETERS, *LIMITS)
+    }
+    usage = {"type": "object", "properties": {"include_usage": _or_null({"type": "boolean"}, "Default: no.", False)}}
+    return {
+        **rows,
+        "stream": _or_null({"type": "boolean"}, "Stream, or answer with one object.", stream),
+        "stream_options": _or_null(usage, "Whether the profile openai ends with a chunk of token counts."),
+        "model": _or_null({"type": "string"}, "What the answer calls its model; in a foreign body also the source."),
+        "messages": _or_null(_MESSAGES, "The conversation, for an upstream."),
+    }
+
+
+def _or_null(schema: dict[str, Any], description: str, default: Any = None) -> dict[str, Any]:
+    """Return `schema`, or null, which is the same as not given."""
+    return _schema({"anyOf": [schema, {"type": "null"}], "description": description}, default)
 
 
 def _schema(schema: dict[str, Any], default: Any) -> dict[str, Any]:

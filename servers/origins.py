@@ -16,9 +16,9 @@ from streams.pacing import play, play_in_threads
 if TYPE_CHECKING:
     from servers.bodies import Ask
     from servers.upstream import Upstream
-    from servers.variants import Send, SendBlocking
+    from servers.variants import Intake
 
-__all__ = ("Origin", "open_origin")
+__all__ = ("Origin", "open_origin", "recording_names")
 
 
 class Origin(Protocol):
@@ -34,7 +34,7 @@ class Origin(Protocol):
         """The token counts that the model reported, or None."""
         ...
 
-    async def feed(self, send: Send, send_blocking: SendBlocking) -> object:
+    async def feed(self, intake: Intake) -> object:
         """Send all tokens, in order. Raises what goes wrong in the source."""
 
 
@@ -88,6 +88,22 @@ def _local_source(ask: Ask, recordings: Path | None) -> TokenSource:
     return source
 
 
+def recording_names(folder: Path) -> list[str]:
+    """Return the sources that `folder` holds itself: files that can be opened, whatever is in them. Reading it blocks.
+
+    What leads out of the folder and what is no regular file is left out, as `parse_source` refuses it.
+    """
+    root = folder.resolve()
+    return [f"recording:{path.name}" for path in sorted(root.glob("*.jsonl")) if _is_file_below(root, path)]
+
+
+def _is_file_below(root: Path, path: Path) -> bool:
+    try:
+        return path.is_file() and path.resolve().is_relative_to(root)
+    except (OSError, RuntimeError):  # a loop of links, or a folder that may not be looked into
+        return False
+
+
 class _Played:
     """A local source, played on the loop or by threads."""
 
@@ -104,7 +120,9 @@ class _Played:
     def usage(self) -> Mapping[str, Any] | None:
         return self._source.usage
 
-    async def feed(self, send: Send, send_blocking: SendBlocking) -> object:
+    async def feed(self, intake: Intake) -> object:
         if self._producers == 1:
-            return await play(self._source, send)
-        return await play_in_threads(self._source, send_blocking, producers=self._producers, executor=self._executor)
+            return await play(self._source, intake.send, offer=intake.offer)
+        return await play_in_threads(
+            self._source, intake.send_blocking, producers=self._producers, executor=self._executor
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -153,7 +154,14 @@ class WholeOutlet:
 
 
 class WebSocketOutlet(_SocketOutlet):
-    """Sends one completion payload in each text frame. Pings are the WebSocket's own sign of life."""
+    """Sends one completion payload in each text frame. Pings are the sign of life, in both directions.
+
+    They are the session's, and the only ones: aiohttp's own `heartbeat` would drop whoever does not answer within
+    half its period, and a slow reader, who has to read what is before the ping first, cannot.
+
+    Args:
+        answer_timeout_s: how long after a ping the client may say nothing at all.
+    """
 
     def __init__(
         self,
@@ -163,8 +171,11 @@ class WebSocketOutlet(_SocketOutlet):
         payloads: CompletionPayloads,
         *,
         waits: bool,
+        answer_timeout_s: float,
     ) -> None:
         super().__init__(tail, sizes)
+        self._answer_timeout_s = answer_timeout_s
+        self._unanswered_since_s: float | None = None
         self._socket = socket
         self._payloads = payloads
         self._waits = waits
@@ -189,15 +200,30 @@ class WebSocketOutlet(_SocketOutlet):
     async def failure(self, message: str, kind: str, statistics: Mapping[str, Any]) -> None:
         """Write that the stream failed, without waiting."""
         self.close_code = WSCloseCode.INTERNAL_ERROR
-        await self._send(self._payloads.failure(Failure(message, kind, statistics=statistics)))
+        # aiohttp waits when much is unsent, as with the strategy missing: then for the send timeout at most.
+        await self._tail.finish(self._send(self._payloads.failure(Failure(message, kind, statistics=statistics))))
 
     async def statistics(self, statistics: Mapping[str, Any]) -> None:
         """Write the counts, without waiting."""
         await self._send(self._payloads.statistics(statistics))
 
     async def heartbeat(self) -> None:
-        """Write a sign of life, without waiting."""
+        """Ping, without waiting.
+
+        Raises:
+            ClientGoneError: nothing was heard for `answer_timeout_s` since a ping; the connection has been aborted.
+        """
+        now_s = asyncio.get_running_loop().time()
+        if self._unanswered_since_s is None:
+            self._unanswered_since_s = now_s
+        elif now_s - self._unanswered_since_s >= self._answer_timeout_s:
+            self._tail.abort()
+            raise ClientGoneError(f"the client has not answered for {self._answer_timeout_s} s")
         await self._socket.ping()
+
+    def heard(self) -> None:
+        """Note that the client said something, and so is there."""
+        self._unanswered_since_s = None
 
     async def _send(self, payload: str) -> None:
         try:

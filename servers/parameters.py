@@ -6,182 +6,49 @@ ParameterError that names the parameter and what it accepts, before anything is 
 
 from __future__ import annotations
 
-import math
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from servers.kinds import Choice, Flag, Integer, Kind, Number, SourceName
+from servers.profiles import PROFILES
 from streams import BackpressureStrategy, BufferOverflow, Gaps, Join, join_tokens
+from streams.arguments import shown
 
-__all__ = ("PARAMETERS", "Parameter", "ParameterError", "StreamParameters", "parse_json", "parse_query")
+__all__ = (
+    "DEFAULT_CAPACITY",
+    "DEFAULT_MAX_MERGED",
+    "DEFAULT_PREFETCH",
+    "DEFAULT_RATE",
+    "LIMITS",
+    "PARAMETERS",
+    "STRATEGIES",
+    "VARIANTS",
+    "Parameter",
+    "ParameterError",
+    "StreamParameters",
+    "parse_json",
+    "parse_query",
+)
 
 VARIANTS: Final = ("emitter", "rx", "flux")
 STRATEGIES: Final = ("missing", "error", "drop", "latest", "buffer", "reduce", "suspend")
-PROFILES: Final = ("completion", "data", "ndjson", "text", "openai", "anthropic", "aisdk")
 DEFAULT_CAPACITY: Final = 256
 DEFAULT_MAX_MERGED: Final = 8192
 DEFAULT_PREFETCH: Final = 256
 DEFAULT_RATE: Final = 20.0
-_LARGEST: Final = 2**53 - 1  # what JSON numbers hold exactly everywhere
 
 
 class ParameterError(ValueError):
     """A parameter has a value that is not accepted.
 
     Attributes:
-        param: its name.
+        param: its name; of one that is too long to be one, the beginning.
     """
 
     def __init__(self, param: str, message: str) -> None:
         super().__init__(message)
-        self.param = param
-
-
-class Kind(ABC):
-    """What values a parameter accepts."""
-
-    accepted: str
-    """In words, for an error message: "must be ..."."""
-
-    @abstractmethod
-    def of_text(self, text: str) -> Any:
-        """Return the value that `text` of a query string stands for; a ValueError without message if none."""
-
-    @abstractmethod
-    def of_json(self, value: Any) -> Any:
-        """Return the value that a JSON `value` stands for; a ValueError without message if none."""
-
-    @abstractmethod
-    def schema(self) -> dict[str, Any]:
-        """Return the JSON schema."""
-
-
-class Choice(Kind):
-    """One of several words."""
-
-    def __init__(self, words: Iterable[str]) -> None:
-        self.words = tuple(words)
-        self.accepted = "one of " + ", ".join(self.words)
-
-    def of_text(self, text: str) -> str:
-        if text not in self.words:
-            raise ValueError
-        return text
-
-    def of_json(self, value: Any) -> str:
-        return self.of_text(value if isinstance(value, str) else "")
-
-    def schema(self) -> dict[str, Any]:
-        return {"type": "string", "enum": list(self.words)}
-
-
-class Number(Kind):
-    """A finite number, 0 or from `smallest` to `largest`."""
-
-    def __init__(self, unit: str, smallest: float, largest: float) -> None:
-        self._smallest, self._largest = smallest, largest
-        self.accepted = f"0 or a number from {smallest:g} to {largest:g} {unit}"
-
-    def of_text(self, text: str) -> float:
-        if not text.isascii() or "_" in text or text != text.strip():
-            raise ValueError
-        return self._checked(float(text))
-
-    def of_json(self, value: Any) -> float:
-        if isinstance(value, bool) or not isinstance(value, (int, float)):
-            raise ValueError
-        try:
-            return self._checked(float(value))
-        except OverflowError:
-            raise ValueError from None
-
-    def _checked(self, value: float) -> float:
-        if not math.isfinite(value) or not (value == 0 or self._smallest <= value <= self._largest):
-            raise ValueError
-        return value
-
-    def schema(self) -> dict[str, Any]:
-        return {
-            "anyOf": [
-                {"type": "number", "minimum": self._smallest, "maximum": self._largest},
-                {"type": "number", "enum": [0]},
-            ]
-        }
-
-
-class Integer(Kind):
-    """A whole number in a range, or one word."""
-
-    def __init__(self, minimum: int, maximum: int = _LARGEST, *, word: str | None = None) -> None:
-        self._minimum, self._maximum, self._word = minimum, maximum, word
-        self.accepted = f"a whole number from {minimum} to {maximum}" + (f", or {word}" if word else "")
-
-    def of_text(self, text: str) -> int | str:
-        if text == self._word:
-            return text
-        digits = text.removeprefix("-")
-        if not (digits.isascii() and digits.isdecimal() and len(digits) <= 20):
-            raise ValueError
-        return self._checked(int(text))
-
-    def of_json(self, value: Any) -> int | str:
-        if self._word is not None and value == self._word:
-            return self._word
-        if isinstance(value, float) and value.is_integer():
-            value = int(value)  # JSON knows one kind of number: 5.0 is 5
-        if isinstance(value, bool) or not isinstance(value, int):
-            raise ValueError
-        return self._checked(value)
-
-    def _checked(self, value: int) -> int:
-        if not self._minimum <= value <= self._maximum:
-            raise ValueError
-        return value
-
-    def schema(self) -> dict[str, Any]:
-        number = {"type": "integer", "minimum": self._minimum, "maximum": self._maximum}
-        return number if self._word is None else {"anyOf": [number, {"type": "string", "enum": [self._word]}]}
-
-
-class Flag(Kind):
-    """Yes or no."""
-
-    accepted = "0, 1, false or true"
-
-    def of_text(self, text: str) -> bool:
-        if text not in {"0", "1", "false", "true"}:
-            raise ValueError
-        return text in {"1", "true"}
-
-    def of_json(self, value: Any) -> bool:
-        if isinstance(value, bool):
-            return value
-        if isinstance(value, int) and value in {0, 1}:
-            return bool(value)
-        raise ValueError
-
-    def schema(self) -> dict[str, Any]:
-        return {"anyOf": [{"type": "boolean"}, {"type": "integer", "enum": [0, 1]}]}
-
-
-class SourceName(Kind):
-    """The name of a token source."""
-
-    accepted = "counter, demo, recording:FILE or upstream:MODEL"
-
-    def of_text(self, text: str) -> str:
-        kind, colon, rest = text.partition(":")
-        local = text in {"counter", "demo"}
-        if not local and not (colon and rest and kind in {"recording", "upstream"} and len(text) <= 300):
-            raise ValueError
-        return text
-
-    def of_json(self, value: Any) -> str:
-        return self.of_text(value if isinstance(value, str) else "")
-
-    def schema(self) -> dict[str, Any]:
-        return {"type": "string", "maxLength": 300, "pattern": "^(counter|demo|recording:(.|\n)+|upstream:(.|\n)+)$"}
+        self.param = shown(param, str)
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,20 +60,100 @@ class Parameter:
     default: Any
     description: str
 
+    def of_text(self, text: str) -> Any:
+        """Return what `text` of a query string stands for.
+
+        Raises:
+            ParameterError: it is not accepted.
+        """
+        try:
+            return self.kind.of_text(text)
+        except ValueError:
+            raise self._refusal(text) from None
+
+    def of_json(self, value: Any) -> Any:
+        """Return what a JSON `value` stands for. Raises as `of_text`."""
+        try:
+            return self.kind.of_json(value)
+        except ValueError:
+            raise self._refusal(value) from None
+
+    def _refusal(self, value: object) -> ParameterError:
+        return ParameterError(self.name, f"{self.name} must be {self.kind.accepted}; got {shown(value)}")
+
+
+_OVERFLOWS: Final = tuple(rule.value for rule in BufferOverflow)
+_WAITING: Final = "suspend"
+_STRATEGIES_OF: Final[Mapping[str, tuple[str, ...]]] = {
+    "emitter": (_WAITING,),
+    "rx": tuple(name for name in STRATEGIES if name != _WAITING),
+    "flux": STRATEGIES,
+}
+_OVERFLOWS_OF: Final[Mapping[str, tuple[str, ...]]] = {
+    "rx": tuple(rule for rule in _OVERFLOWS if rule != _WAITING),
+    "flux": _OVERFLOWS,
+}
+_REASONS: Final = {"emitter": "it holds nothing, its producer waits", "rx": "on_next cannot wait"}
+_DEFAULT_STRATEGIES: Final[Mapping[str, BackpressureStrategy]] = {
+    "flux": BackpressureStrategy.buffer(DEFAULT_CAPACITY, BufferOverflow.SUSPEND),
+    "rx": BackpressureStrategy.reduce(Join(join_tokens), DEFAULT_MAX_MERGED),
+    "emitter": BackpressureStrategy.suspend(),
+}
+_DETAILS: Final[Mapping[str, tuple[str, ...]]] = {
+    "buffer": ("capacity", "overflow"),
+    "suspend": ("capacity",),
+    "reduce": ("max_merged",),
+}
+
+
+def _owners(detail: str) -> str:
+    return " or ".join(strategy for strategy, details in _DETAILS.items() if detail in details)
+
+
+def _by_variant(table: Mapping[str, tuple[str, ...]]) -> str:
+    return "; ".join(f"variant={variant} takes {', '.join(words)}" for variant, words in table.items())
+
+
+def _strategy_described() -> str:
+    defaults = ", ".join(f"{variant} {_named(strategy)}" for variant, strategy in _DEFAULT_STRATEGIES.items())
+    return (
+        f"What happens when the reader is slower. {_by_variant(_STRATEGIES_OF)}. "
+        f"By default one that loses no text: {defaults}."
+    )
+
+
+def _named(strategy: BackpressureStrategy) -> str:
+    rule = f" with overflow {strategy.overflow.value}" if strategy.name == "buffer" and strategy.overflow else ""
+    return f"{strategy.name}{rule}"
+
+
+def _capacity_described() -> str:
+    return (
+        f"Items held beyond demand. Goes with strategy={_owners('capacity')}: of buffer at least 1 or unbounded, "
+        f"{DEFAULT_CAPACITY} by default; of suspend at least 0, the default, and the only one of variant=emitter."
+    )
+
+
+def _overflow_described() -> str:
+    return (
+        f"The rule of a full buffer. Goes with strategy={_owners('overflow')}: {_by_variant(_OVERFLOWS_OF)}. "
+        f"By default {BufferOverflow.ERROR.value}."
+    )
+
+
+def _max_merged_described() -> str:
+    return (
+        "The most tokens that are folded into one. "
+        f"Goes with strategy={_owners('max_merged')}, {DEFAULT_MAX_MERGED} by default."
+    )
+
 
 PARAMETERS: Final[tuple[Parameter, ...]] = (
     Parameter("variant", Choice(VARIANTS), "flux", "How the source is exposed."),
-    Parameter(
-        "strategy", Choice(STRATEGIES), None, "What happens when the reader is slower; by default a lossless one."
-    ),
-    Parameter(
-        "capacity",
-        Integer(0, word="unbounded"),
-        None,
-        "Items held beyond demand: of buffer at least 1 or unbounded, of suspend at least 0.",
-    ),
-    Parameter("overflow", Choice(rule.value for rule in BufferOverflow), None, "The rule of a full buffer."),
-    Parameter("max_merged", Integer(1), None, "The most tokens that reduce folds into one."),
+    Parameter("strategy", Choice(STRATEGIES), None, _strategy_described()),
+    Parameter("capacity", Integer(0, word="unbounded"), None, _capacity_described()),
+    Parameter("overflow", Choice(_OVERFLOWS), None, _overflow_described()),
+    Parameter("max_merged", Integer(1), None, _max_merged_described()),
     Parameter("profile", Choice(PROFILES), "completion", "What a token becomes on the wire."),
     Parameter("source", SourceName(), "demo", "Where the tokens come from."),
     Parameter("count", Integer(0), None, "How many tokens; by default all of the source."),
@@ -217,11 +164,19 @@ PARAMETERS: Final[tuple[Parameter, ...]] = (
     Parameter("trace", Flag(), False, "Put index, times and statistics into the payload."),
     Parameter("prefetch", Integer(1, 65_536), DEFAULT_PREFETCH, "Demand of the writer while it waits."),
     Parameter("producers", Integer(1, 64), 1, "How many threads feed the stream; 1: the event loop does."),
-    Parameter("fail_after", Integer(0), None, "Raise an error in the source after so many tokens."),
-    Parameter("hang_after", Integer(0), None, "Never end after so many tokens."),
+    Parameter(
+        "fail_after", Integer(0), None, "Raise an error in the source after so many tokens. Not with hang_after."
+    ),
+    Parameter("hang_after", Integer(0), None, "Never end after so many tokens. Not with fail_after."),
     Parameter("stats_ms", Integer(10, 3_600_000), None, "Send the statistics every so many milliseconds."),
     Parameter("reader_rate", Number("tokens per second", 0.001, 1e9), 0.0, "Tokens per second that are taken; 0: all."),
 )
+
+LIMITS: Final[tuple[Parameter, ...]] = (
+    Parameter("max_completion_tokens", Integer(1), None, "The most tokens. Goes before max_tokens."),
+    Parameter("max_tokens", Integer(1), None, "The most tokens."),
+)
+"""What bodies may have besides, under the names that foreign APIs have for it; the first that is given holds."""
 
 _BY_NAME: Final[Mapping[str, Parameter]] = {parameter.name: parameter for parameter in PARAMETERS}
 
@@ -247,8 +202,13 @@ class StreamParameters:
     stats_ms: int | None
     reader_rate: float
 
+    @property
+    def waits(self) -> bool:
+        """Whether a write waits for the socket: not with the strategy missing, which passes on whatever happens."""
+        return self.strategy != BackpressureStrategy.MISSING
+
     def described(self) -> dict[str, Any]:
-        """Return them as JSON values, for the log and for `/v1/models`."""
+        """Return them as JSON values, for the log. They can be asked for again."""
         values: dict[str, Any] = {name: getattr(self, name) for name in self.__slots__ if name != "strategy"}
         values["pacing"] = self.pacing.value
         strategy = self.strategy
@@ -262,7 +222,7 @@ class StreamParameters:
         return {name: value for name, value in values.items() if value is not None}
 
 
-def parse_query(pairs: Iterable[tuple[str, str]], *, defaults: Mapping[str, Any] | None = None) -> StreamParameters:
+def parse_query(pairs: Iterable[tuple[str, str]]) -> StreamParameters:
     """Check the parameters of a query string.
 
     Raises:
@@ -273,14 +233,11 @@ def parse_query(pairs: Iterable[tuple[str, str]], *, defaults: Mapping[str, Any]
         parameter = _known(name)
         if name in values:
             raise ParameterError(name, f"{name} is given more than once")
-        try:
-            values[name] = parameter.kind.of_text(text)
-        except ValueError:
-            raise _refusal(parameter, text) from None
-    return _resolved({**(defaults or {}), **values})
+        values[name] = parameter.of_text(text)
+    return _resolved(values)
 
 
-def parse_json(body: Mapping[str, Any], *, defaults: Mapping[str, Any] | None = None) -> StreamParameters:
+def parse_json(body: Mapping[str, Any]) -> StreamParameters:
     """Check the parameters of a JSON object. null is the same as not given.
 
     Raises:
@@ -289,28 +246,15 @@ def parse_json(body: Mapping[str, Any], *, defaults: Mapping[str, Any] | None = 
     values: dict[str, Any] = {}
     for name, value in body.items():
         parameter = _known(name)
-        if value is None:
-            continue
-        try:
-            values[name] = parameter.kind.of_json(value)
-        except ValueError:
-            raise _refusal(parameter, value) from None
-    return _resolved({**(defaults or {}), **values})
+        if value is not None:
+            values[name] = parameter.of_json(value)
+    return _resolved(values)
 
 
 def _known(name: str) -> Parameter:
     if name not in _BY_NAME:
-        raise ParameterError(name, f"unknown parameter {_shown(name)}; there are {', '.join(_BY_NAME)}")
+        raise ParameterError(name, f"unknown parameter {shown(name)}; there are {', '.join(_BY_NAME)}")
     return _BY_NAME[name]
-
-
-def _refusal(parameter: Parameter, value: object) -> ParameterError:
-    return ParameterError(parameter.name, f"{parameter.name} must be {parameter.kind.accepted}; got {_shown(value)}")
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 100 else f"{text[:97]}..."
 
 
 def _resolved(given: Mapping[str, Any]) -> StreamParameters:
@@ -325,21 +269,11 @@ def _resolved(given: Mapping[str, Any]) -> StreamParameters:
     return StreamParameters(strategy=strategy, **values)
 
 
-_DEFAULT_STRATEGIES: Final[Mapping[str, BackpressureStrategy]] = {
-    "flux": BackpressureStrategy.buffer(DEFAULT_CAPACITY, BufferOverflow.SUSPEND),
-    "rx": BackpressureStrategy.reduce(Join(join_tokens), DEFAULT_MAX_MERGED),
-    "emitter": BackpressureStrategy.suspend(),
-}
 _CONSTANTS: Final[Mapping[str, BackpressureStrategy]] = {
     "missing": BackpressureStrategy.MISSING,
     "error": BackpressureStrategy.ERROR,
     "drop": BackpressureStrategy.DROP,
     "latest": BackpressureStrategy.LATEST,
-}
-_DETAILS: Final[Mapping[str, tuple[str, ...]]] = {
-    "buffer": ("capacity", "overflow"),
-    "suspend": ("capacity",),
-    "reduce": ("max_merged",),
 }
 
 
@@ -347,19 +281,26 @@ def _strategy(values: Mapping[str, Any]) -> BackpressureStrategy:
     variant, name = values["variant"], values["strategy"]
     for detail in ("capacity", "overflow", "max_merged"):
         if values[detail] is not None and detail not in _DETAILS.get(name, ()):
-            owners = " or ".join(owner for owner, details in _DETAILS.items() if detail in details)
-            raise ParameterError(detail, f"{detail} goes with strategy={owners}; got strategy={name or 'none'}")
-    strategy = _DEFAULT_STRATEGIES[variant] if name is None else _named_strategy(name, values)
-    if variant == "emitter" and strategy != _DEFAULT_STRATEGIES["emitter"]:
+            raise ParameterError(
+                detail, f"{detail} goes with strategy={_owners(detail)}; got strategy={name or 'none'}"
+            )
+    if name is None:
+        return _DEFAULT_STRATEGIES[variant]
+    _check_goes_with(variant, "strategy", name, _STRATEGIES_OF)
+    if values["overflow"] is not None:
+        _check_goes_with(variant, "overflow", values["overflow"], _OVERFLOWS_OF)
+    if variant == "emitter" and values["capacity"]:
+        reason = f"with capacity 0 if any, for variant=emitter: {_REASONS[variant]}; got capacity={values['capacity']}"
+        raise ParameterError("strategy", f"strategy must be suspend, {reason}")
+    return _named_strategy(name, values)
+
+
+def _check_goes_with(variant: str, param: str, word: str, table: Mapping[str, tuple[str, ...]]) -> None:
+    if word not in table[variant]:
+        accepted = " or ".join(table[variant])
         raise ParameterError(
-            "strategy",
-            "strategy must be suspend, with capacity 0 if any, for variant=emitter: "
-            "an emitter holds nothing, its producer waits",
+            param, f"{param} must be {accepted} for variant={variant}: {_REASONS[variant]}; got {word}"
         )
-    if variant == "rx" and strategy.overflow is BufferOverflow.SUSPEND:
-        param = "strategy" if name == "suspend" else "overflow"
-        raise ParameterError(param, f"{param} must not be suspend for variant=rx: on_next cannot wait")
-    return strategy
 
 
 def _named_strategy(name: str, values: Mapping[str, Any]) -> BackpressureStrategy:

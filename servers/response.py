@@ -40,7 +40,7 @@ class ClientStuckError(TimeoutError):
     """The client took nothing for the send timeout."""
 
 
-class TooMuchUnsentError(ConnectionError):
+class TooMuchUnsentError(RuntimeError):
     """More bytes are waiting in the transport than allowed: nobody waited for the socket (strategy missing)."""
 
 
@@ -87,7 +87,7 @@ class SocketTail:
         max_buffer_bytes: for writes that do not wait: what may pile up in the transport.
     """
 
-    __slots__ = ("_max_buffer_bytes", "_request", "_send_timeout_s", "_writer")
+    __slots__ = ("_max_buffer_bytes", "_protocol", "_send_timeout_s", "_writer")
 
     def __init__(
         self,
@@ -97,7 +97,7 @@ class SocketTail:
         send_timeout_s: float,
         max_buffer_bytes: int,
     ) -> None:
-        self._request = request
+        self._protocol = request.protocol
         self._writer = writer
         self._send_timeout_s = send_timeout_s
         self._max_buffer_bytes = max_buffer_bytes
@@ -105,18 +105,18 @@ class SocketTail:
     @property
     def is_open(self) -> bool:
         """Whether the client is still there, as far as the transport knows."""
-        transport = self._request.transport
+        transport = self._protocol.transport
         return transport is not None and not transport.is_closing()
 
     @property
     def is_stalled(self) -> bool:
         """Whether the kernel takes nothing at the moment."""
-        return self._request.protocol.writing_paused
+        return self._protocol.writing_paused
 
     @property
     def unsent_bytes(self) -> int:
         """What waits in the transport, above the kernel."""
-        transport = self._request.transport
+        transport = self._protocol.transport
         return 0 if transport is None else transport.get_write_buffer_size()
 
     async def write(self, data: bytes) -> None:
@@ -127,14 +127,17 @@ class SocketTail:
             ClientStuckError: it took nothing for `send_timeout_s` seconds; the connection has been aborted.
         """
         await self.put(data)
-        await self.wait_taken()
+        # Asked here first: mostly it has been taken, and each coroutine costs.
+        if self._protocol.writing_paused or not self.is_open:
+            await self.wait_taken()
 
     async def wait_taken(self) -> None:
         """Wait until the kernel has taken what was written. Raises as `write` does."""
         if self.is_stalled:
             try:
                 async with asyncio.timeout(self._send_timeout_s):
-                    await self._writer.drain()
+                    # Shielded: all who wait share one future in aiohttp, and who is cancelled would cancel it for them.
+                    await asyncio.shield(self._writer.drain())
             except TimeoutError:
                 self.abort()
                 raise ClientStuckError(f"the client took nothing for {self._send_timeout_s} s") from None
@@ -179,13 +182,13 @@ class SocketTail:
         It tells the clients of a profile without errors that the stream has failed.
         """
         await self.finish(self.wait_taken())
-        transport = self._request.transport
+        transport = self._protocol.transport
         if transport is not None:
             transport.close()
 
     def abort(self) -> None:
         """Drop the connection and all that is still to be sent."""
-        transport = self._request.transport
+        transport = self._protocol.transport
         if transport is not None:
             transport.abort()
 

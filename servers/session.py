@@ -1,8 +1,7 @@
 """One stream from its source to its client: what is written, who watches it, how it ends.
 
-The handler's task delivers. A watch beside it, on the loop's shared timers, looks a few times a second whether the
-client is still there (aiohttp tells a handler that is not writing nothing), sends heartbeats and statistics, and
-keeps the metrics.
+The handler's task delivers. A watch beside it, on the loop's shared timers, looks twice a second whether the client is
+still there (aiohttp tells a handler that is not writing nothing), and sends heartbeats and statistics.
 """
 
 from __future__ import annotations
@@ -11,12 +10,13 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from servers.metrics import StreamMeter, count_disconnect
 from servers.response import ClientGoneError, ClientStuckError, TooMuchUnsentError
-from streams import BackpressureStrategy, StreamError, StreamStatistics
+from streams import StreamError, StreamStatistics
 from streams.clock import LoopClock, TimerHandle, sleep_until
 
 if TYPE_CHECKING:
@@ -24,11 +24,31 @@ if TYPE_CHECKING:
     from servers.variants import Exposure
     from streams import Token
 
-__all__ = ("Outlet", "Session", "failure_of")
+__all__ = ("EndReason", "Outlet", "Session", "failure_of")
 
 _LOGGER: Final = logging.getLogger("servers")
-_WATCH_NS: Final = 250_000_000
+_WATCH_NS: Final = 500_000_000
 _NS_PER_MS: Final = 1_000_000
+_READER_SLACK_NS: Final = 1_000_000  # a simulated reader that was late by less keeps its schedule
+
+
+class EndReason(StrEnum):
+    """Why a stream has ended: the `reason` of its log line, and of `tokenweir_disconnects_total`."""
+
+    COMPLETED = "completed"
+    ERROR = "error"
+    """The source or a rule failed it; the client was told."""
+    CLIENT_GONE = "client_gone"
+    SEND_TIMEOUT = "send_timeout"
+    """The client took nothing for so long."""
+    BUFFER_LIMIT = "buffer_limit"
+    """Too much had piled up: of what was not waited for, or of a text that was to come as one object."""
+    CANCELLED = "cancelled"
+    """The client said so, or the server's grace was over."""
+    REFUSED = "refused"
+    """The client sent what makes no sense; it was told."""
+    SHUTDOWN = "shutdown"
+    """The server ends; the client was told."""
 
 
 class Outlet(Protocol):
@@ -94,32 +114,35 @@ class Session:
         self._clock = LoopClock.current()
         self._heartbeat_ns = round(heartbeat_s * 1e9)
         self._stats_ns = (parameters.stats_ms or 0) * _NS_PER_MS
-        self._meter = StreamMeter(parameters.variant, parameters.strategy.name)
+        self._meter = StreamMeter(parameters.variant, parameters.strategy.name, lambda: exposure.statistics)
+        self._observe_residence = self._meter.observe_residence
+        # Whoever does not wait for the socket does not wait for a simulated reader, which would hide all from the tail.
+        self._reads_slowly = bool(parameters.reader_rate) and parameters.waits
         self._task: asyncio.Task[Any] | None = None
         self._timer: TimerHandle | None = None
         self._side_task: asyncio.Task[None] | None = None
-        self._stopped_for: str | None = None
+        self._stopped_for: EndReason | None = None
         self._refusal: str | None = None
         self._last_write_ns = self._last_stats_ns = self._next_take_ns = self._clock.now_ns()
 
-    async def run(self) -> str:
-        """Send the stream. Returns the reason why it ended: completed, error, client_gone, send_timeout, ..."""
+    async def run(self) -> EndReason:
+        """Send the stream. Returns the reason why it ended."""
         self._task = asyncio.current_task()
         self._watch()
-        reason = "cancelled"
+        reason = EndReason.CANCELLED
         try:
             reason = await self._deliver()
         except asyncio.CancelledError:
             # aiohttp cancels when it is told to (handler_cancellation) and the client has gone, or when grace is over.
             if not self._outlet.is_open:
-                reason = "client_gone"
+                reason = EndReason.CLIENT_GONE
             raise
         finally:
             self._end(reason)
         return reason
 
-    def stop(self, reason: str) -> None:
-        """End the stream for `reason` from outside."""
+    def stop(self, reason: EndReason) -> None:
+        """End the stream for `reason` from outside; after its end this does nothing."""
         if self._task is not None and self._stopped_for is None:
             self._stopped_for = reason
             self._task.cancel()
@@ -127,53 +150,53 @@ class Session:
     def refuse(self, message: str) -> None:
         """End the stream because of what the client sent; it is told."""
         self._refusal = message
-        self.stop("refused")
+        self.stop(EndReason.REFUSED)
 
-    async def _deliver(self) -> str:
+    async def _deliver(self) -> EndReason:
         try:
             await self._outlet.begin()
             await self._exposure.deliver(self._write)
+            await self._end_watch()
             await self._outlet.end(self._counts())
         except ClientGoneError:
-            return "client_gone"
+            return EndReason.CLIENT_GONE
         except ClientStuckError:
-            return "send_timeout"
+            return EndReason.SEND_TIMEOUT
         except TooMuchUnsentError:
-            return "buffer_limit"
+            return EndReason.BUFFER_LIMIT
         except asyncio.CancelledError:
             if self._stopped_for is None:
                 raise
             assert self._task is not None
             self._task.uncancel()
-            if self._stopped_for == "shutdown":
+            if self._stopped_for is EndReason.SHUTDOWN:
                 await self._say_failed("the server is shutting down", "server_shutdown")
             elif self._refusal is not None:
                 await self._say_failed(self._refusal, "invalid_request_error")
             return self._stopped_for
         except Exception as error:  # whatever it is, the client hears of it in its own format
             await self._say_failed(*failure_of(error))
-            return "error"
-        return "completed"
+            return EndReason.ERROR
+        return EndReason.COMPLETED
 
     async def _write(self, tokens: list[Token]) -> None:
-        taken_ns = time.monotonic_ns()
-        self._meter.observe_residence(taken_ns - tokens[0].emitted_ns)
+        taken_ns = self._last_write_ns = time.monotonic_ns()
+        self._observe_residence(taken_ns - tokens[0].emitted_ns)
         await self._outlet.tokens(tokens, taken_ns)
-        self._last_write_ns = taken_ns
-        # Whoever does not wait for the socket does not wait for a simulated reader, which would hide all from the tail.
-        if self._parameters.reader_rate and self._parameters.strategy != BackpressureStrategy.MISSING:
+        if self._reads_slowly:
             await self._read_slowly(len(tokens))
 
     async def _read_slowly(self, count: int) -> None:
         """Be a reader that takes `reader_rate` tokens a second; a wait for tokens starts its schedule anew."""
         now_ns = self._clock.now_ns()
-        self._next_take_ns = max(self._next_take_ns, now_ns - _NS_PER_MS) + round(
+        self._next_take_ns = max(self._next_take_ns, now_ns - _READER_SLACK_NS) + round(
             count * 1e9 / self._parameters.reader_rate
         )
         if self._next_take_ns > now_ns:
             await sleep_until(self._clock, self._next_take_ns)
 
     async def _say_failed(self, message: str, kind: str) -> None:
+        await self._end_watch()
         try:
             await self._outlet.failure(message, kind, self._counts())
         except ConnectionError:
@@ -186,35 +209,46 @@ class Session:
 
     def _watch(self) -> None:
         now_ns = self._clock.now_ns()
-        self._meter.update(self._exposure.statistics)
         if not self._outlet.is_open:
-            self.stop("client_gone")
+            self.stop(EndReason.CLIENT_GONE)
             return
         if not self._outlet.is_stalled and (self._side_task is None or self._side_task.done()):
             if self._stats_ns and now_ns - self._last_stats_ns >= self._stats_ns:
                 self._last_stats_ns = now_ns
-                self._write_aside(self._outlet.statistics(self._counts()))
+                self._write_aside(lambda: self._outlet.statistics(self._counts()))
             elif self._heartbeat_ns and now_ns - self._last_write_ns >= self._heartbeat_ns:
                 self._last_write_ns = now_ns
-                self._write_aside(self._outlet.heartbeat())
+                self._write_aside(self._outlet.heartbeat)
         period_ns = min(_WATCH_NS, self._stats_ns or _WATCH_NS)
         self._timer = self._clock.call_at(now_ns + period_ns, self._watch)
 
-    def _write_aside(self, writing: Any) -> None:
-        async def write() -> None:
+    def _write_aside(self, write: Callable[[], Awaitable[None]]) -> None:
+        async def run() -> None:
             try:
-                await writing
+                await write()
             except ConnectionError:
-                self.stop("client_gone")
+                self.stop(EndReason.CLIENT_GONE)
 
-        self._side_task = asyncio.get_running_loop().create_task(write())
+        self._side_task = asyncio.get_running_loop().create_task(run())
 
-    def _end(self, reason: str) -> None:
+    async def _end_watch(self) -> None:
+        """Write nothing aside any more: behind the end of this answer the connection belongs to the next one."""
+        self._stop_watch()
+        if self._side_task is not None:
+            await asyncio.wait([self._side_task])
+
+    def _stop_watch(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        if self._side_task is not None:
+            self._side_task.cancel()
+
+    def _end(self, reason: EndReason) -> None:
+        self._task = None
+        self._stop_watch()
         statistics: StreamStatistics = self._exposure.statistics
-        self._meter.close(statistics)
-        if reason != "completed":
+        self._meter.close()
+        if reason is not EndReason.COMPLETED:
             count_disconnect(reason)
         record = {
             "stream": self.stream_id,

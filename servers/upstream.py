@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from servers.sse import EventStreamDecoder, EventTooLargeError, ServerSentEvent
-from servers.variants import Send, SendBlocking
+from servers.variants import Intake
 from streams import EmitResult, StreamError, Token
 
 __all__ = ("API_KEY_VARIABLES", "Completion", "Upstream", "UpstreamError")
@@ -143,21 +143,21 @@ class Completion:
         self.finish_reason: str | None = None
         self.usage: dict[str, Any] | None = None
 
-    async def feed(self, send: Send, send_blocking: SendBlocking) -> None:
-        """Await `send(token)` for each delta with text, from the first to the last. Each call is a new request.
+    async def feed(self, intake: Intake) -> None:
+        """Await `intake.send(token)` for each delta with text, first to last. Each call is a new request.
 
         `due_ns` and `emitted_ns` of a token are when its bytes were read. An answer that is not streamed is one token.
         Returns when the answer is whole, or as soon as `send` returns a FAIL_*; yields to the loop at least every 64
         tokens. However it ends, by cancellation too, the connection is closed then if anything is still to come.
 
         Args:
-            send: where the tokens go; while it waits, nothing is read.
-            send_blocking: not used.
+            intake: where the tokens go; while its `send` waits, nothing is read.
 
         Raises:
             UpstreamError: the endpoint fails. What `send` raises is passed on.
         """
         self.finish_reason = self.usage = None
+        send = intake.send
         index = 0
         async with (
             self._endpoint.answer("POST", "/chat/completions", self._body) as response,

@@ -2,17 +2,18 @@
 
     flux      sink.send          -> the boundary -> batches   -> write
     rx        emitter.on_next    -> the boundary -> batches   -> write
-    emitter   emitter.send                       -> handler   -> write
+    emitter   emitter.send                       -> tray      -> write
 
-`feed` plays the source into a `send`; `write` is the tail. Both are the same for all three. Where the client itself
+`feed` plays the source into an `Intake`; `write` is the tail. Both are the same for all three. Where the client itself
 has demand (WebSocket), Flux and Flowable are subscribed with just that demand, and the emitter's handler waits for it.
 """
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Awaitable, Callable
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from streams import (
     BackpressureStrategy,
@@ -22,18 +23,31 @@ from streams import (
     FlowableEmitter,
     Flux,
     FluxSink,
-    StreamClosedError,
     StreamStatistics,
     Subscription,
     Token,
 )
+from streams.affinity import LoopThread, start_task
 
-__all__ = ("ClientDemand", "Exposure", "Feed", "Send", "SendBlocking", "Write", "expose")
+__all__ = ("ClientDemand", "Exposure", "Feed", "Intake", "Write", "expose")
 
-Send = Callable[[Token], Awaitable["EmitResult | None"]]
-SendBlocking = Callable[[Token], "EmitResult | None"]
-Feed = Callable[[Send, SendBlocking], Awaitable[object]]
-"""Plays the source into a stream: on the loop through the first, or from threads through the second."""
+
+class Intake(NamedTuple):
+    """How a source hands tokens to a stream: each answers None or a result, of which FAIL_* means that it has ended.
+
+    Attributes:
+        send: on the loop; waits where the stream makes its producer wait.
+        send_blocking: the same from a thread, which waits.
+        offer: on the loop; takes a token at once, or says WOULD_SUSPEND. None: this stream always makes wait.
+    """
+
+    send: Callable[[Token], Awaitable[EmitResult | None]]
+    send_blocking: Callable[[Token], EmitResult | None]
+    offer: Callable[[Token], EmitResult | None] | None = None
+
+
+Feed = Callable[[Intake], Awaitable[object]]
+"""Plays the source into a stream."""
 Write = Callable[[list[Token]], Awaitable[object]]
 
 
@@ -64,11 +78,16 @@ class ClientDemand:
         self._open = 0
         self._listener: Callable[[int], object] | None = None
         self._news = asyncio.Event()
-        self._bad: ValueError | None = None
         self._early = [initial] if initial else []
 
     def request(self, n: int) -> None:
-        """Add `n`, whatever it is: the stream judges it (rule 3.9)."""
+        """Add `n`.
+
+        Raises:
+            ValueError: it is below 1 (rule 3.9).
+        """
+        if n < 1:
+            raise ValueError(f"request must be at least 1 (Reactive Streams rule 3.9); got {n}")
         if self._listener is None:
             self._early.append(n)
         else:
@@ -85,23 +104,14 @@ class ClientDemand:
         self.connect(self._add)
 
     async def spend(self) -> None:
-        """Wait for demand, and use up one.
-
-        Raises:
-            ValueError: less than 1 was requested (rule 3.9).
-        """
+        """Wait for demand, and use up one."""
         while not self._open:
-            if self._bad is not None:
-                raise self._bad
             self._news.clear()
             await self._news.wait()
         self._open -= 1
 
     def _add(self, n: int) -> None:
-        if n < 1:
-            self._bad = ValueError(f"request must be at least 1 (Reactive Streams rule 3.9); got {n}")
-        else:
-            self._open += n
+        self._open += n
         self._news.set()
 
 
@@ -116,14 +126,14 @@ def expose(
 ) -> Exposure:
     """Return the stream of `feed` as `variant` exposes it, taken as the socket accepts or as `demand` says."""
     if variant == "emitter":
-        return _Emitted(feed, demand)
+        return _Emitted(feed, max_items, demand)
     stream = _flux(feed, strategy) if variant == "flux" else _flowable(feed, strategy)
     return _Pulled(stream, max_items, prefetch) if demand is None else _Requested(stream, demand)
 
 
 def _flux(feed: Feed, strategy: BackpressureStrategy) -> Flux[Token]:
     async def produce(sink: FluxSink[Token]) -> None:
-        await feed(sink.send, sink.send_blocking)
+        await feed(Intake(sink.send, sink.send_blocking, sink.next))
 
     return Flux.create(produce, strategy)
 
@@ -141,14 +151,15 @@ def _flowable(feed: Feed, strategy: BackpressureStrategy) -> Flowable[Token]:
 
         async def run() -> None:
             try:
-                await feed(send, push)
+                await feed(Intake(send, push, push))
             except Exception as error:  # whatever it is, it is the stream's terminal
                 emitter.try_on_error(error)
             else:
                 emitter.on_completed()
 
-        task = asyncio.get_running_loop().create_task(run())
-        emitter.set_cancellable(task.cancel)
+        thread = LoopThread()
+        task = start_task(thread.loop, run())
+        emitter.set_cancellable(lambda: thread.run(task.cancel))  # an overflow may happen in a producer's thread
 
     return Flowable.create(produce, strategy)
 
@@ -172,12 +183,16 @@ class _Pulled:
 
 
 class _Requested:
-    """A Flux or Flowable with a Subscriber whose demand is the client's: it takes what was requested, nothing else."""
+    """A Flux or Flowable with a Subscriber whose demand is the client's: it takes what was requested, nothing else.
+
+    The signals of a Flowable come in the threads of its producers.
+    """
 
     def __init__(self, stream: Flux[Token] | Flowable[Token], demand: ClientDemand) -> None:
         self._demand = demand
+        self._thread = LoopThread()
         self._subscription: Subscription | None = None
-        self._taken: list[Token] = []
+        self._taken: deque[Token] = deque()
         self._news = asyncio.Event()
         self._ended = False
         self._error: Exception | None = None
@@ -194,7 +209,7 @@ class _Requested:
 
     def on_next(self, item: Token) -> None:
         self._taken.append(item)
-        self._news.set()
+        self._thread.run(self._news.set)
 
     def on_error(self, error: Exception) -> None:
         self._error = error
@@ -202,7 +217,7 @@ class _Requested:
 
     def on_complete(self) -> None:
         self._ended = True
-        self._news.set()
+        self._thread.run(self._news.set)
 
     async def deliver(self, write: Write) -> None:
         assert self._subscription is not None
@@ -210,8 +225,7 @@ class _Requested:
             while not (self._ended and not self._taken):
                 await self._news.wait()
                 self._news.clear()
-                tokens, self._taken = self._taken, []
-                if tokens:
+                if tokens := [self._taken.popleft() for _ in range(len(self._taken))]:
                     await write(tokens)
         finally:
             self._subscription.cancel()
@@ -220,39 +234,101 @@ class _Requested:
 
 
 class _Emitted:
-    """An Emitter, whose handler is the tail."""
+    """An Emitter, whose handler puts tokens on the tray of the tail."""
 
-    def __init__(self, feed: Feed, demand: ClientDemand | None) -> None:
+    def __init__(self, feed: Feed, max_items: int, demand: ClientDemand | None) -> None:
         self._feed = feed
-        self._demand = demand
         self._emitter: Emitter[Token] = Emitter()
+        self._tray = _Tray(max_items, demand)
 
     @property
     def statistics(self) -> StreamStatistics:
         return self._emitter.statistics
 
     async def deliver(self, write: Write) -> None:
-        emitter, demand = self._emitter, self._demand
+        emitter, tray = self._emitter, self._tray
+        emitter.on_error(tray.fail)
+        emitter.on_completion(tray.end)
+        emitter.attach(tray.put)
+        feeding = start_task(asyncio.get_running_loop(), self._run_feed())
+        try:
+            while tokens := await tray.take():
+                await write(tokens)
+        finally:
+            feeding.cancel()
+            emitter.cancel()
 
-        async def write_on_demand(tokens: list[Token]) -> None:
-            assert demand is not None
-            for token in tokens:
-                await demand.spend()
-                await write([token])
+    async def _run_feed(self) -> None:
+        emitter = self._emitter
+        try:
+            await self._feed(Intake(emitter.send, emitter.send_blocking))
+        except Exception as error:  # whatever it is, the stream fails with it, unless it came of the stream's own end
+            if not self._tray.has_ended:
+                emitter.complete_with_error(error)
+        else:
+            emitter.complete()
 
+
+class _Tray:
+    """What an emitter's handler has taken and the tail is about to write: the tokens of one turn of the loop.
+
+    While the tail writes, which lasts as long as the client takes nothing, the handler waits, and so does the producer.
+
+    Args:
+        max_items: how many tokens are written at once.
+        demand: what the client has requested: no other token is taken. None: whatever comes.
+
+    Attributes:
+        has_ended: whether no token will come any more.
+    """
+
+    def __init__(self, max_items: int, demand: ClientDemand | None) -> None:
+        self._max_items = max_items
+        self._demand = demand
+        self._tokens: list[Token] = []
+        self._is_writing = False
+        self.has_ended = False
+        self._error: Exception | None = None
+        self._loop = asyncio.get_running_loop()
+        self._news: asyncio.Future[None] | None = None  # what the tail awaits
+        self._room: asyncio.Future[None] | None = None  # what the handler awaits
         if demand is not None:
             demand.collect()
-        failures: list[Exception] = []
-        emitter.on_error(failures.append)
-        emitter.attach(write if demand is None else write_on_demand)
-        try:
-            await self._feed(emitter.send, emitter.send_blocking)
-            emitter.complete()
-            await emitter.wait_closed()
-        except StreamClosedError:
-            # Of several producers one may hear only that the emitter has ended, before another hears why.
-            if failures:
-                raise failures[0] from None
-            raise
-        finally:
-            emitter.cancel()
+
+    async def put(self, tokens: list[Token]) -> None:
+        """Take tokens from the emitter, waiting for demand and for the tail."""
+        for token in tokens:
+            if self._demand is not None:
+                await self._demand.spend()
+            while self._is_writing or len(self._tokens) >= self._max_items:
+                self._room = self._loop.create_future()
+                await self._room
+            self._tokens.append(token)
+            _wake(self._news)
+
+    async def take(self) -> list[Token]:
+        """Wait for tokens; none when the stream has completed. Raises what it failed with."""
+        self._is_writing = False
+        _wake(self._room)
+        while not self._tokens and not self.has_ended:
+            self._news = self._loop.create_future()
+            await self._news
+        if self._error is not None and not self._tokens:
+            raise self._error
+        tokens, self._tokens = self._tokens, []
+        self._is_writing = True
+        return tokens
+
+    def fail(self, error: Exception) -> None:
+        """Note what the stream fails with, behind the tokens that were taken."""
+        self._error = error
+
+    def end(self) -> None:
+        """Note that no token will come any more."""
+        self.has_ended = True
+        _wake(self._news)
+
+
+def _wake(waiter: asyncio.Future[None] | None) -> None:
+    if waiter is not None and not waiter.done():
+        waiter.set_result(None)

@@ -56,6 +56,8 @@ class BufferOverflow(Enum):
 class EmitResult(Enum):
     """What came of one offered item. Final when it is returned."""
 
+    __hash__ = object.__hash__  # members are singletons; Enum's own hash is a call in Python
+
     OK = "ok"
     """Stored or delivered; an older item may have been evicted for it."""
     DROPPED = "dropped"

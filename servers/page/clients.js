@@ -3,6 +3,7 @@
 import { number, text } from "./i18n.js";
 import { EventStreamParser } from "./sse.js";
 import { Typewriter } from "./typewriter.js";
+import { isValid } from "./validity.js";
 
 /** What both share: a view with a state, and what a `message` or `error` event does to it. */
 class ClassicClient {
@@ -87,7 +88,7 @@ class ClassicClient {
 
   #start() {
     const controls = [...document.querySelectorAll("#classic-controls input, #classic-controls select")];
-    if (!controls.every((control) => control.reportValidity())) return;
+    if (!controls.every(isValid)) return;
     this.close();
     this.restart();
     this.open(Object.fromEntries(controls.map((control) => [control.name, control.value])));

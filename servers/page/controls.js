@@ -3,6 +3,7 @@
 import { number, text } from "./i18n.js";
 import { SPEEDS } from "./reader.js";
 import { STRATEGIES, WITH_CAPACITY } from "./strategies.js";
+import { isValid } from "./validity.js";
 
 const DEFAULT_STRATEGY = "drop";
 
@@ -17,7 +18,7 @@ export class Controls {
     this.#panel.addEventListener("change", (event) => {
       if (event.target === this.#reader) return;
       this.show();
-      if (event.target.reportValidity()) changed();
+      if (isValid(event.target)) changed();
     });
     this.#reader.addEventListener("input", () => this.#showSpeed());
   }
@@ -28,7 +29,7 @@ export class Controls {
   }
 
   get isValid() {
-    return [...this.#panel.querySelectorAll("input")].every((input) => input.reportValidity());
+    return [...this.#panel.querySelectorAll("input")].every(isValid);
   }
 
   /** `shared` are the query parameters that all lanes have in common. */

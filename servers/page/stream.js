@@ -15,6 +15,7 @@ export class DemandStream {
   #listener;
   #query;
   #isOver = false;
+  #wasOpen = false;
 
   /**
    * @param {Record<string, string>} query parameters of the stream
@@ -27,7 +28,7 @@ export class DemandStream {
     this.#listener = listener;
     this.#reader = new PacedReader(prefetch, speed, (frame) => this.#take(frame), (n) => this.#send({ request: n }));
     this.#socket = new WebSocket(`/v1/chat/ws?${this.#query}&demand=${this.#reader.initialDemand}`);
-    this.#socket.onopen = () => (this.#isOver ? this.#send({ cancel: true }) : this.#reader.start());
+    this.#socket.onopen = () => this.#opened();
     this.#socket.onmessage = ({ data }) => this.#arrived(JSON.parse(data));
     this.#socket.onclose = () => this.#reader.put({ isClosed: true }, false);
   }
@@ -42,6 +43,12 @@ export class DemandStream {
     if (this.#isOver) return;
     this.#send({ cancel: true }); // or, if it is not open yet, as soon as it is
     this.#end("stopped");
+  }
+
+  #opened() {
+    this.#wasOpen = true;
+    if (this.#isOver) this.#send({ cancel: true });
+    else this.#reader.start();
   }
 
   #send(frame) {
@@ -59,7 +66,7 @@ export class DemandStream {
     if (frame.ended === false) this.#listener.shown(frame);
     else if (frame.ended) this.#end("completed");
     else if (frame.error) this.#end("failed", frame.error.message);
-    else this.#explainClose();
+    else this.#closed();
   }
 
   #end(state, message) {
@@ -69,17 +76,22 @@ export class DemandStream {
     this.#listener.ended(state, message);
   }
 
-  /** A browser does not show why a WebSocket was refused; the same question over plain HTTP is answered in words. */
-  async #explainClose() {
-    let message = "";
-    const query = new URLSearchParams(this.#query);
-    query.set("count", "0");
-    try {
-      const response = await fetch(`/v1/chat/stream?${query}`);
-      if (!response.ok) message = (await response.json()).error.message;
-    } catch {
-      // No server, no reason.
-    }
-    this.#end("failed", message);
+  async #closed() {
+    this.#end("failed", this.#wasOpen ? "" : await refusal(this.#query));
   }
+}
+
+/**
+ * A browser does not show why a WebSocket was refused; the same query over plain HTTP is answered in words.
+ * @returns {Promise<string>} the server's sentence; "" if there is none
+ */
+async function refusal(query) {
+  try {
+    const response = await fetch(`/v1/chat/stream?${query}`);
+    if (!response.ok) return (await response.json()).error.message;
+    await response.body.cancel(); // it takes the stream by now: nobody reads this one
+  } catch {
+    // No server, no reason.
+  }
+  return "";
 }

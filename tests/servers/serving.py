@@ -12,17 +12,16 @@ import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterable
-from contextlib import AbstractAsyncContextManager, suppress
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
 
 import aiohttp
-from aiohttp import web
 from prometheus_client.parser import text_string_to_metric_families
 
-from servers.app import make_app
+from servers.listening import serving
 from servers.settings import ServerSettings
 from servers.sse import EventStreamDecoder, ServerSentEvent
 
@@ -124,24 +123,17 @@ class Server:
 
     def __init__(self, settings: ServerSettings, journal: Journal, *, handler_cancellation: bool) -> None:
         self.journal = journal
-        self._settings = settings
-        self._runner = web.AppRunner(
-            make_app(settings),
-            access_log=None,
-            shutdown_timeout=settings.grace_s,
-            handler_cancellation=handler_cancellation,
-        )
+        self._serving = serving(settings, handler_cancellation=handler_cancellation)
+        self._running = AsyncExitStack()
 
     async def start(self) -> None:
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        self.port: int = self._runner.addresses[0][1]
+        self.port = await self._running.enter_async_context(self._serving)
         self.session = aiohttp.ClientSession(
             f"http://127.0.0.1:{self.port}", connector=aiohttp.TCPConnector(limit=0, force_close=True)
         )
 
     async def stop(self) -> None:
-        await self._runner.cleanup()
+        await self._running.aclose()
         await self.session.close()
 
     async def request(self, method: str, path: str, **options: Any) -> Reply:
@@ -271,6 +263,20 @@ class Process:
             assert line, f"the server ended: {self.lines}"
             self.lines.append(line.rstrip("\n"))
         return self.lines
+
+    def read_line(self, containing: str) -> str:
+        """Wait for a line on stderr that has `containing` in it."""
+        assert self._process.stderr is not None
+        while not (self.lines and containing in self.lines[-1]):
+            line = self._process.stderr.readline()
+            assert line, f"the server ended: {self.lines}"
+            self.lines.append(line.rstrip("\n"))
+        return self.lines[-1]
+
+    @property
+    def workers(self) -> list[int]:
+        """The processes that it has started and that are there."""
+        return [int(pid) for pid in Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text().split()]
 
     @property
     def port(self) -> int:

@@ -79,6 +79,36 @@ def test_max_completion_tokens_goes_before_max_tokens() -> None:
     assert completion(messages=[], max_tokens=5, max_completion_tokens=3).max_tokens == 3
 
 
+@pytest.mark.parametrize("name", ["max_tokens", "max_completion_tokens"])
+def test_limit_is_a_whole_number_as_any_other_in_every_body(name: str) -> None:
+    assert completion(**{name: 5.0}).max_tokens == 5
+    assert completion(messages=[], **{name: 5.0}).max_tokens == 5
+    assert completion(**{name: None}).max_tokens is None
+
+
+def test_profile_that_is_null_is_not_given() -> None:
+    ask = completion(messages=[], profile=None, count=1)
+    assert (ask.parameters.profile, ask.stream) == ("openai", False)
+    assert read_anthropic(b'{"profile": null, "source": null, "model": "counter"}').parameters.source == "counter"
+    assert read_anthropic(b'{"profile": null}').parameters.profile == "anthropic"
+
+
+def test_messages_that_are_null_are_not_given() -> None:
+    ask = completion(messages=None)
+    assert (ask.parameters.profile, ask.stream) == ("completion", True)
+
+
+@pytest.mark.parametrize("seed", [-3, 2**64, 1.5, "seven"])
+def test_seed_of_a_foreign_api_that_ours_cannot_take_is_ignored(seed: object) -> None:
+    assert completion(messages=[], seed=seed).parameters.seed == 0
+    with pytest.raises(ParameterError, match="seed must be"):
+        completion(seed=seed)
+
+
+def test_seed_of_a_foreign_api_that_ours_can_take_is_taken() -> None:
+    assert completion(messages=[], seed=7).parameters.seed == 7
+
+
 # --- What is refused ---------------------------------------------------------------------------------------------
 
 
@@ -100,7 +130,9 @@ def test_max_completion_tokens_goes_before_max_tokens() -> None:
         ({"max_tokens": 1.5}, "max_tokens"),
         ({"messages": [], "max_completion_tokens": 0}, "max_completion_tokens"),
         ({"nosuch": 1}, "nosuch"),
-        ({"max_completion_tokens": 5}, "max_completion_tokens"),
+        ({"max_completion_tokens": 0}, "max_completion_tokens"),
+        ({"max_tokens": 10**400}, "max_tokens"),
+        ({"max_tokens": 0, "max_completion_tokens": 5}, "max_tokens"),
     ],
     ids=str,
 )
@@ -138,10 +170,36 @@ def test_malformed_body_is_refused(read: Callable[[bytes], Ask], body: bytes) ->
     assert len(str(caught.value)) < 300
 
 
+def test_wrong_value_is_shown_as_it_was_written() -> None:
+    with pytest.raises(ParameterError, match=r"^stream must be true or false; got 1$"):
+        completion(stream=1)
+
+
 def test_field_given_twice_is_refused() -> None:
     with pytest.raises(ParameterError, match="rate is given more than once") as caught:
         read_completion(b'{"rate": 5, "seed": 1, "rate": 6}')
     assert caught.value.param == "rate"
+
+
+def test_field_given_twice_inside_a_foreign_object_is_not_ours_to_refuse() -> None:
+    body = b'{"tools": [{"a": 1, "a": 2}], "messages": [{"role": "user", "role": "system"}]}'
+    assert read_completion(body).messages == ({"role": "system"},)
+
+
+def test_many_fields_given_twice_are_found_in_one_pass() -> None:
+    names = [f'"{index}": 0' for index in range(50_000)]
+
+    # Looking through all names for each of them would be billions of comparisons.
+    with pytest.raises(ParameterError, match=r"^49999 is given more than once"):
+        read_completion("{{{}}}".format(", ".join([*names, names[-1]])).encode())
+
+
+def test_long_name_given_twice_is_shown_shortened() -> None:
+    name = '"{}": 1'.format("x" * 100_000)
+    with pytest.raises(ParameterError) as caught:
+        read_completion(f"{{{name}, {name}}}".encode())
+    assert len(str(caught.value)) < 200
+    assert len(caught.value.param) < 100
 
 
 @pytest.mark.parametrize("path", POSTS)

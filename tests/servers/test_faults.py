@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
 
-from tests.servers.serving import RawClient, Server, texts, until
+from servers.origins import Origin, open_origin
+from tests.servers.serving import LONGEST_S, RawClient, Server, decoded, texts, until
 
 __all__ = ()
 
@@ -162,6 +164,54 @@ async def test_200_clients_that_vanish_leave_no_task_no_socket_and_no_stream(eit
     assert await either.metric("tokenweir_held_tokens") == 0
 
 
+# --- Clients that leave before the headers -----------------------------------------------------------------------
+
+PROFILES = ("completion", "openai", "anthropic")
+UPGRADE = (
+    "Connection: Upgrade\r\nUpgrade: websocket\r\n"
+    "Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+)
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+@pytest.mark.parametrize("path", ["/v1/chat/stream", "/v1/chat/ws"])
+@pytest.mark.parametrize("variant", VARIANTS)
+async def test_client_that_leaves_before_the_headers_is_logged_and_counted_as_any_other(
+    server: Server,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    path: str,
+    profile: str,
+    variant: str,
+) -> None:
+    opening, has_gone = asyncio.Event(), asyncio.Event()
+
+    async def open_late(*arguments: Any, **options: Any) -> Origin:
+        origin = await open_origin(*arguments, **options)
+        opening.set()
+        await has_gone.wait()
+        return origin
+
+    monkeypatch.setattr("servers.app.open_origin", open_late)
+    before = await server.metric("tokenweir_disconnects_total", reason="client_gone")
+    client = await server.connect()
+    head = f"GET {path}?variant={variant}&profile={profile}&rate=0 HTTP/1.1\r\nHost: x\r\n"
+    await client.send(f"{head}{UPGRADE if path.endswith('ws') else ''}\r\n".encode())
+    await opening.wait()
+    client.reset()
+    for _ in range(10):
+        await server.stream_count()  # time for the server to see it
+    has_gone.set()
+
+    (record,) = await server.journal.all_ended(1)
+
+    assert record["reason"] == "client_gone"
+    assert record["parameters"]["profile"] == profile
+    assert await server.metric("tokenweir_disconnects_total", reason="client_gone") == before + 1
+    assert await server.stream_count() == 0
+    assert [entry for entry in caplog.records if entry.levelno >= logging.WARNING] == []
+
+
 # --- Sources that fail, stall and end early ----------------------------------------------------------------------
 
 
@@ -185,7 +235,7 @@ async def test_source_that_stalls_keeps_what_it_sent_readable(server: Server, va
 async def test_exception_of_a_source_that_nobody_foresaw_is_told_without_its_details(
     server: Server, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    async def broken(*_: object) -> None:
+    async def broken(*_: object, **__: object) -> None:
         raise ZeroDivisionError("secret")
 
     monkeypatch.setattr("servers.origins.play", broken)
@@ -291,6 +341,21 @@ async def test_end_that_is_not_taken_does_not_outlive_the_send_timeout(serve: Se
     client.close()
 
 
+# --- Clients of old ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("header", ["", "Connection: keep-alive\r\n"])
+async def test_client_that_knows_no_chunks_learns_the_end_from_the_connection(server: Server, header: str) -> None:
+    client = await server.connect()
+    await client.send(f"GET /v1/chat/stream?source=counter&rate=0 HTTP/1.0\r\n{header}\r\n".encode())
+
+    head, _, body = (await client.read_to_end()).partition(b"\r\n\r\n")
+
+    assert b"keep-alive" not in head
+    assert "".join(texts(decoded(body))) == "0123456789"
+    client.close()
+
+
 # --- Shutdown ----------------------------------------------------------------------------------------------------
 
 
@@ -323,4 +388,49 @@ async def test_shutdown_does_not_wait_for_a_reader_that_stalls(serve: Serve, pro
     await server.stop()
 
     assert {r["reason"] for r in server.journal.records} <= {"shutdown", "completed", "send_timeout"}
+    client.close()
+
+
+async def stalled(server: Server) -> RawClient:
+    """A client that takes nothing of what has been written for it: its end cannot be written either."""
+    client = await server.connect(receive_buffer_bytes=4096)
+    await client.ask(strategy="missing", source="counter", count=10**6, hang_after=20_000)
+    before = b""
+    while b"data: " not in before or before != client.unread():
+        before = client.unread()
+        await server.stream(source="counter", rate=50, count=5)  # time for everything that can still move
+    return client
+
+
+@pytest.mark.slow
+async def test_shutdown_with_a_reader_that_stalls_takes_the_grace_and_no_more(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = await serve(grace_s=1000, send_timeout_s=10**6)
+    client = await stalled(server)
+    loop = asyncio.get_running_loop()
+    now_s, passed_s = loop.time, [0.0]
+    monkeypatch.setattr(loop, "time", lambda: now_s() + passed_s[0])
+
+    stopping = asyncio.ensure_future(server.stop())
+    await until(lambda: "shutdown" in {record["reason"] for record in server.journal.records})
+    for _ in range(2):
+        for _ in range(20):
+            await asyncio.sleep(0)
+        assert not stopping.done()
+        passed_s[0] += 502  # half of the grace, and what aiohttp rounds up
+
+    async with asyncio.timeout(LONGEST_S):
+        await stopping
+    client.close()
+
+
+@pytest.mark.slow
+async def test_shutdown_without_grace_waits_for_nobody(serve: Serve) -> None:
+    server = await serve(grace_s=0, send_timeout_s=3600)
+    client = await stalled(server)
+
+    async with asyncio.timeout(LONGEST_S):
+        await server.stop()
+
     client.close()

@@ -113,10 +113,11 @@ def test_meter_takes_a_stream_out_of_the_gauges_at_its_end() -> None:
         return sample(metrics.exposition().decode(), "tokenweir_held_tokens")
 
     before = held()
-    meter = metrics.StreamMeter("flux", "buffer")
-    meter.update(StreamStatistics(5, 1, 0, 0, 0, 4, 4, 0))
+    counts = [StreamStatistics(5, 1, 0, 0, 0, 4, 4, 0)]
+    meter = metrics.StreamMeter("flux", "buffer", lambda: counts[-1])
     assert held() == before + 4
 
-    meter.close(StreamStatistics(6, 2, 0, 0, 0, 4, 4, 0))
+    counts.append(StreamStatistics(6, 2, 0, 0, 0, 4, 4, 0))
+    meter.close()
 
     assert held() == before

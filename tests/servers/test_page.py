@@ -366,6 +366,37 @@ def test_wrong_field_starts_nothing(visit: Visit) -> None:
     assert visit.page.locator(".lane[data-variant][data-state=idle]").count() == 3
 
 
+def message_of(visit: Visit, control: str) -> str:
+    return str(visit.page.locator(control).evaluate("control => control.validationMessage"))
+
+
+def test_rate_below_the_smallest_one_of_the_server_starts_nothing(visit: Visit) -> None:
+    visit.choose(rate="0.0000001")
+    visit.page.click("#start")
+    assert visit.page.locator(".lane[data-variant][data-state=idle]").count() == 3
+    assert "at least 0.001" in message_of(visit, "#controls [name=rate]")
+
+    visit.page.fill("#classic-controls [name=reader_rate]", "0.0000001")
+    visit.page.click("[data-client=fetch] [data-part=start]")
+    assert visit.page.locator("[data-client=fetch][data-state=idle]").count() == 1
+    assert "at least 0.001" in message_of(visit, "#classic-controls [name=reader_rate]")
+
+    visit.choose(rate="0", count="5", strategy="suspend")
+    visit.page.click("#start")
+    visit.wait_state("flux", "completed")
+    assert message_of(visit, "#controls [name=rate]") == ""
+
+
+def test_refused_lane_shows_the_words_of_the_server(visit: Visit) -> None:
+    visit.choose(count="99999999999999999999")
+    visit.page.click("#start")
+    for variant in ("emitter", "rx", "flux"):
+        visit.wait_state(variant, "failed")
+        assert "count must be a whole number from 0" in visit.page.inner_text(f"[data-variant={variant}] .failure")
+    assert all("400" in problem for problem in visit.problems)
+    visit.problems.clear()  # the browser's own words about it
+
+
 # --- The classic clients -------------------------------------------------------------------------------------------
 
 

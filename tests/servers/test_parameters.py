@@ -103,6 +103,21 @@ def test_long_wrong_value_is_shown_shortened() -> None:
     assert len(str(caught.value)) < 200
 
 
+def test_long_unknown_name_is_shown_shortened() -> None:
+    with pytest.raises(ParameterError) as caught:
+        parse_json({"x" * 10_000: 1})
+    assert len(str(caught.value)) < 400
+    assert len(caught.value.param) < 100
+
+
+def test_value_that_is_too_deep_to_be_shown_is_refused_all_the_same() -> None:
+    value: list[Any] = []
+    for _ in range(100_000):
+        value = [value]
+    with pytest.raises(ParameterError, match=r"^rate must be "):
+        parse_json({"rate": value})
+
+
 WRONG_TOGETHER: list[tuple[dict[str, Any], str]] = [
     ({"capacity": 5}, "capacity"),
     ({"overflow": "error"}, "overflow"),
@@ -212,11 +227,9 @@ def test_text_is_taken_for_what_it_means(name: str, text: str, expected: object)
     assert getattr(parse_query([(name, text)]), name) == expected
 
 
-def test_given_values_go_before_the_defaults_of_the_caller() -> None:
-    defaults = {"profile": "openai", "rate": 5.0}
-
-    assert parse_query([("rate", "7")], defaults=defaults).rate == 7.0
-    assert parse_json({"rate": 7}, defaults=defaults).profile == "openai"
+@pytest.mark.parametrize("strategy", ["missing", "drop", "buffer"])
+def test_only_the_strategy_missing_does_not_wait_for_the_socket(strategy: str) -> None:
+    assert parse_query([("strategy", strategy)]).waits == (strategy != "missing")
 
 
 @given(st.lists(st.tuples(st.sampled_from(sorted(NAMES)) | st.text(), st.text() | st.integers().map(str))))

@@ -89,6 +89,13 @@ async def test_page_leads_to_no_file_outside_its_folder(server: Server, name: st
     client.close()
 
 
+@pytest.mark.parametrize("length", [300, 8000])
+async def test_page_of_a_name_that_no_file_can_have_is_a_404(server: Server, length: int) -> None:
+    reply = await server.get(f"/page/{'a' * length}.js")
+    assert (reply.status, reply.error["type"]) == (404, "not_found")
+    assert len(reply.error["message"]) < 200
+
+
 async def test_page_serves_no_file_of_a_known_kind_from_elsewhere(server: Server, tmp_path: Path) -> None:
     secret = tmp_path / "secret.html"
     secret.write_text("secret")
@@ -100,6 +107,34 @@ async def test_page_serves_no_file_of_a_known_kind_from_elsewhere(server: Server
     assert b"secret\n" not in await client.read_to_end()
     assert b" 404 " in client.received.splitlines()[0]
     client.close()
+
+
+PAGES = ("/", "/page/main.js", "/page/page.css", "/page/icon.svg")
+
+
+@pytest.mark.parametrize("path", PAGES)
+async def test_page_is_asked_about_each_time_and_sent_when_it_has_changed(server: Server, path: str) -> None:
+    first = await server.get(path)
+    same = await server.get(path, headers={"If-None-Match": first.headers["ETag"]})
+    other = await server.get(path, headers={"If-None-Match": '"of another version"'})
+
+    assert (first.status, same.status, other.status) == (200, 304, 200)
+    assert same.body == b""
+    assert other.body == first.body != b""
+    for reply in (first, same, other):
+        assert reply.headers["Cache-Control"] == "no-cache"
+        assert reply.headers["ETag"] == first.headers["ETag"]
+        assert "Content-Security-Policy" in reply.headers
+
+
+@pytest.mark.parametrize("form", ["{}", "W/{}", '"another", {}', "*"])
+async def test_page_that_is_known_in_any_form_is_not_sent_again(server: Server, form: str) -> None:
+    etag = (await server.get("/")).headers["ETag"]
+    assert (await server.get("/", headers={"If-None-Match": form.format(etag)})).status == 304
+
+
+async def test_parts_of_the_page_have_names_of_their_own(server: Server) -> None:
+    assert len({(await server.get(path)).headers["ETag"] for path in PAGES}) == len(PAGES)
 
 
 async def test_web_socket_route_without_an_upgrade_is_a_426(server: Server) -> None:
@@ -305,6 +340,36 @@ async def test_models_are_the_sources_by_name(serve: Serve, recordings: Path) ->
     assert reply.json["object"] == "list"
     assert {model["id"] for model in reply.json["data"]} >= {"demo", "counter", "recording:a.jsonl"}
     assert all(model["object"] == "model" for model in reply.json["data"])
+
+
+async def test_models_are_only_what_can_be_opened(serve: Serve, recordings: Path) -> None:
+    (recordings / "folder.jsonl").mkdir()
+    os.mkfifo(recordings / "pipe.jsonl")
+    (recordings / "loop.jsonl").symlink_to(recordings / "loop.jsonl")
+    (recordings / "nowhere.jsonl").symlink_to(recordings / "nosuch")
+    (recordings / "inside.jsonl").symlink_to(recordings / "a.jsonl")
+    server = await serve(recordings=recordings)
+
+    names = [model["id"] for model in (await server.get("/v1/models")).json["data"]]
+
+    files = [f"recording:{name}.jsonl" for name in ("a", "bad", "inside")]  # what is in bad: said when read
+    assert names == ["demo", "counter", *files]
+
+
+async def test_model_is_found_by_its_name(serve: Serve, recordings: Path) -> None:
+    server = await serve(recordings=recordings)
+    for model in (await server.get("/v1/models")).json["data"]:
+        assert (await server.get(f"/v1/models/{model['id']}")).json == model
+
+
+@pytest.mark.parametrize("name", ["gpt-5", "recording:link.jsonl", "upstream:a/b", "a%2Fb", "demo/", "x" * 5000])
+async def test_model_that_is_not_there_is_a_404(serve: Serve, recordings: Path, name: str) -> None:
+    server = await serve(recordings=recordings)
+
+    reply = await server.get(f"/v1/models/{name}")
+
+    assert (reply.status, reply.error["type"], reply.error["param"]) == (404, "model_not_found", "model")
+    assert len(reply.error["message"]) < 200
 
 
 # --- Upstream ----------------------------------------------------------------------------------------------------

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Awaitable, Callable
 from typing import Any
+from urllib.parse import urlencode
 
 import pytest
 
@@ -335,3 +337,20 @@ async def test_heartbeats_can_be_turned_off(serve: Serve) -> None:
     reply = await server.stream(ttft_ms=600, count=1)
     assert [event.event for event in reply.events] == ["message", "message"]
     assert b"\n:" not in reply.body
+
+
+# --- Several producers, and demand from the client ---------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", [way for way in WAYS if way["variant"] != "emitter"], ids=name_of)
+async def test_threads_feed_a_stream_that_a_client_demands(server: Server, way: dict[str, str]) -> None:
+    # In debug mode a loop refuses to be touched from another thread.
+    asyncio.get_running_loop().set_debug(True)
+    query = urlencode({**way, "source": "counter", "rate": 0, "count": 30, "producers": 3, "demand": 30})
+    async with server.session.ws_connect(f"/v1/chat/ws?{query}") as socket:
+        payloads = [json.loads(message.data) async for message in socket]
+
+    assert payloads
+    assert "error" not in payloads[-1] or way["strategy"] == "error"
+    assert await server.stream_count() == 0

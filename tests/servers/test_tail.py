@@ -210,7 +210,8 @@ def test_none_leaves_the_buffers_of_the_system() -> None:
 class Gone:
     """The request of a client that has gone."""
 
-    transport = None
+    class protocol:  # noqa: N801 - as aiohttp names it
+        transport = None
 
 
 async def test_tail_of_a_client_that_has_gone_is_closed_and_empty() -> None:
@@ -233,7 +234,8 @@ def test_unsent_bytes_above_the_limit_are_named_in_the_error() -> None:
             aborted.append(True)
 
     class Request:
-        transport = Piled()
+        class protocol:  # noqa: N801 - as aiohttp names it
+            transport = Piled()
 
     tail = SocketTail(Request(), None, send_timeout_s=1, max_buffer_bytes=10)  # type: ignore[arg-type]
     with pytest.raises(TooMuchUnsentError, match="more than 10 bytes"):

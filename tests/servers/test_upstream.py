@@ -20,7 +20,7 @@ from typing import Any, NoReturn
 import pytest
 
 from servers.upstream import API_KEY_VARIABLES, Completion, Upstream, UpstreamError
-from servers.variants import expose
+from servers.variants import Intake, expose
 from streams import BackpressureStrategy, EmitResult, StreamError, Token
 from streams.source import read_recording
 
@@ -135,7 +135,7 @@ async def play(completion: Completion) -> list[Token]:
     async def send(token: Token) -> None:
         tokens.append(token)
 
-    await completion.feed(send, no_threads)
+    await completion.feed(Intake(send, no_threads))
     return tokens
 
 
@@ -413,7 +413,7 @@ async def test_failed_send_ends_the_feed_and_the_connection(
         sent.append(token.text)
         return result
 
-    await upstream.completion("m").feed(send, no_threads)
+    await upstream.completion("m").feed(Intake(send, no_threads))
     await fake.hung_up.wait()
     assert sent == ["a"]
 
@@ -429,7 +429,7 @@ async def test_other_results_let_the_feed_go_on(
         sent.append(token.text)
         return result
 
-    await upstream.completion("m").feed(send, no_threads)
+    await upstream.completion("m").feed(Intake(send, no_threads))
     assert sent == ["a", "b"]
 
 
@@ -441,7 +441,7 @@ async def test_what_send_raises_is_passed_on(fake: FakeUpstream, upstream: Upstr
         raise error
 
     with pytest.raises(type(error), match="theirs"):
-        await upstream.completion("m").feed(send, no_threads)
+        await upstream.completion("m").feed(Intake(send, no_threads))
     await fake.hung_up.wait()
 
 
@@ -467,7 +467,7 @@ async def test_stalled_consumer_stops_the_reading(fake: FakeUpstream, upstream: 
         return EmitResult.OK if token.index < 400 else EmitResult.FAIL_CANCELLED
 
     fake.script = flood
-    feed = asyncio.create_task(upstream.completion("m").feed(send, no_threads))
+    feed = asyncio.create_task(upstream.completion("m").feed(Intake(send, no_threads)))
     quiet_turns = 0
     while not taken or quiet_turns < 200:
         before = sent
@@ -489,7 +489,7 @@ async def test_stalled_consumer_is_no_silence_of_the_endpoint(
         jump(10_000)
         await settle()
 
-    await upstream.completion("m").feed(send, no_threads)
+    await upstream.completion("m").feed(Intake(send, no_threads))
 
 
 async def test_loop_gets_its_turn_at_least_every_64_tokens(fake: FakeUpstream, upstream: Upstream) -> None:
@@ -507,7 +507,7 @@ async def test_loop_gets_its_turn_at_least_every_64_tokens(fake: FakeUpstream, u
     async def send(token: Token) -> None:
         sent_in_turn[turn] += 1
 
-    feed = asyncio.create_task(upstream.completion("m").feed(send, no_threads))
+    feed = asyncio.create_task(upstream.completion("m").feed(Intake(send, no_threads)))
     count_turns()
     await feed
     assert sent_in_turn.total() == 200
@@ -610,7 +610,7 @@ async def test_cut_in_mid_stream_is_an_error(
 
     fake.script = cut
     with pytest.raises(UpstreamError, match=said) as raised:
-        await upstream.completion("m").feed(send, no_threads)
+        await upstream.completion("m").feed(Intake(send, no_threads))
     assert raised.value.status is None
 
 
@@ -646,7 +646,7 @@ async def test_error_object_in_mid_stream_is_an_error(
         sent.append(token.text)
 
     with pytest.raises(UpstreamError) as raised:
-        await upstream.completion("m").feed(send, no_threads)
+        await upstream.completion("m").feed(Intake(send, no_threads))
     assert str(raised.value) == f"the upstream failed: {said}"
     assert sent == ["a"]
 
