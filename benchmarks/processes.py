@@ -5,6 +5,7 @@ The figures of a process are read from Linux's /proc. Elsewhere CPU shares are u
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import resource
@@ -15,9 +16,9 @@ from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Any, Final
 
-__all__ = ("HAS_PROC", "ServerProcess", "cores", "on_core", "running", "running_all")
+__all__ = ("HAS_PROC", "ServerProcess", "cores", "on_core", "running", "running_all", "starting_all")
 
 HAS_PROC: Final = Path("/proc/self/status").exists()
 """Whether CPU time and memory of another process can be read."""
@@ -28,6 +29,7 @@ _STOP_TIMEOUT_S: Final = 10.0
 _POLL_S: Final = 0.02
 _ADDRESS: Final = re.compile(rb"http://127\.0\.0\.1:(\d+)")
 _KIB: Final = 1024
+_RECORD: Final = b'{"stream":'
 
 
 class ServerProcess:
@@ -36,9 +38,14 @@ class ServerProcess:
     def __init__(self, command: Sequence[str], output: IO[bytes]) -> None:
         self._command = command
         self._output = output
-        self._process = subprocess.Popen(command, stdout=output, stderr=output, cwd=_PROJECT)
+        self._process = subprocess.Popen(command, stdout=output, stderr=output, cwd=_PROJECT, process_group=0)
         self.port = 0
         """Where it listens on 127.0.0.1; 0 until `wait_listening` has returned."""
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
 
     def wait_listening(self) -> None:
         """Wait until it has printed its address.
@@ -49,13 +56,37 @@ class ServerProcess:
         deadline_s = time.monotonic() + _START_TIMEOUT_S
         while not (address := _ADDRESS.search(printed := self._printed())):
             if self._process.poll() is not None or time.monotonic() > deadline_s:
-                last = printed.decode(errors="replace")[-2000:]
+                last = printed.decode(errors="replace")[-2000:].rstrip()
                 raise RuntimeError(f"{' '.join(self._command)} does not listen; it printed:\n{last}")
             time.sleep(_POLL_S)
         self.port = int(address[1])
 
     def _printed(self) -> bytes:
-        return os.pread(self._output.fileno(), 64 * _KIB, 0)
+        number = self._output.fileno()
+        return os.pread(number, os.fstat(number).st_size, 0)
+
+    def records(self) -> dict[str, dict[str, Any]]:
+        """Return what our server has logged of each stream that has ended: its id -> the record.
+
+        A record has "stream", "reason", "parameters" and "statistics"; see `servers.session`. Lines that are none are
+        left out, such as one that is being written.
+        """
+        records: dict[str, dict[str, Any]] = {}
+        for line in self._printed().splitlines():
+            if line.startswith(_RECORD):
+                with suppress(ValueError):
+                    record = json.loads(line)
+                    records[record["stream"]] = record
+        return records
+
+    def pin(self, number: int) -> None:
+        """Run it on one core from now on, as `on_core`. Nothing where it cannot be."""
+        core = _core(number)
+        if core is None or not HAS_PROC:
+            return
+        for thread in Path(f"/proc/{self._process.pid}/task").iterdir():
+            with suppress(ProcessLookupError):
+                os.sched_setaffinity(int(thread.name), {core})
 
     def cpu_s(self) -> float | None:
         """Return the CPU time of the process so far in seconds, in steps of the system's clock tick."""
@@ -91,16 +122,24 @@ def running(command: Sequence[str]) -> Generator[ServerProcess]:
 @contextmanager
 def running_all(commands: Sequence[Sequence[str]]) -> Generator[list[ServerProcess]]:
     """Run several servers on the first core; they start at the same time."""
+    with ExitStack() as stack:
+        with on_core(0):  # a process inherits it
+            servers = stack.enter_context(starting_all(commands))
+        for server in servers:
+            server.wait_listening()
+        yield servers
+
+
+@contextmanager
+def starting_all(commands: Sequence[Sequence[str]]) -> Generator[list[ServerProcess]]:
+    """Start several servers at the same time, on any core, without waiting for one; they are ended on leaving."""
     _allow_many_files()
     with ExitStack() as stack:
         servers: list[ServerProcess] = []
-        with on_core(0):  # a process inherits it
-            for command in commands:
-                output = stack.enter_context(tempfile.TemporaryFile())
-                servers.append(ServerProcess(command, output))
-                stack.callback(servers[-1].stop)
-        for server in servers:
-            server.wait_listening()
+        for command in commands:
+            output = stack.enter_context(tempfile.TemporaryFile())
+            servers.append(ServerProcess(command, output))
+            stack.callback(servers[-1].stop)
         yield servers
 
 
@@ -121,8 +160,7 @@ def cores() -> _Cores:
 @contextmanager
 def on_core(number: int) -> Generator[None]:
     """Run this thread and what it starts on one core: 0 is the server's, 1 the client's. Nothing where it cannot be."""
-    chosen = cores()
-    core = (chosen.server, chosen.client)[number]
+    core = _core(number)
     if core is None:
         yield
         return
@@ -132,6 +170,11 @@ def on_core(number: int) -> Generator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
+
+
+def _core(number: int) -> int | None:
+    chosen = cores()
+    return (chosen.server, chosen.client)[number]
 
 
 def _allow_many_files() -> None:

@@ -1,18 +1,37 @@
 """The results file: its format, how it is written and read.
 
 One JSON object, versioned. Times are in the unit that ends a name; a value that could not be measured is null. What a
-measure means is in `benchmarks.measures.MEASURES`, by the same name, and is written into the file beside the values,
-so that it explains itself in years to come.
+measure means is in `MEASURES`, by the same name, and is written into the file beside the values, so that it explains
+itself in years to come.
 """
 
 from __future__ import annotations
 
+import csv
+import io
+import math
+import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import msgspec
 
-__all__ = ("FORMAT", "VERSION", "CellResult", "ClientCheck", "NullRun", "Repeat", "Results", "Timeline")
+__all__ = (
+    "FORMAT",
+    "VERSION",
+    "CellResult",
+    "ClientCheck",
+    "NullRun",
+    "Repeat",
+    "Results",
+    "ResultsError",
+    "Timeline",
+    "load",
+    "save",
+    "write_csv",
+    "write_whole",
+)
 
 FORMAT: Final = "tokenweir-results"
 VERSION: Final = 1
@@ -160,6 +179,17 @@ class Results(msgspec.Struct, kw_only=True):
     elapsed_s: float = 0.0
 
 
+class ResultsError(Exception):
+    """A results file that cannot be read. The message names the file, what is wrong and what is accepted."""
+
+
+class _Head(msgspec.Struct):
+    """What tells a file of ours from any other JSON."""
+
+    format: Any = None
+    version: Any = None
+
+
 def load(path: Path) -> Results:
     """Read a results file.
 
@@ -167,9 +197,74 @@ def load(path: Path) -> Results:
         ResultsError: it is not there, is no JSON, or is of another format or version; the message names the file and
             what is accepted.
     """
-    raise NotImplementedError(path)
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise ResultsError(f"{path} cannot be read: {error.strerror}") from None
+    try:
+        # msgspec takes text that is no UTF-8 for its ValueError's subclass UnicodeDecodeError.
+        head = msgspec.json.decode(text, type=_Head)
+    except msgspec.ValidationError:
+        head = _Head()
+    except ValueError as error:
+        raise ResultsError(f"{path} is no JSON: {error}") from None
+    if head.format != FORMAT:
+        raise ResultsError(f'{path} is no results file: it has "format" {head.format!r}; accepted is {FORMAT!r}')
+    if head.version != VERSION or isinstance(head.version, bool):
+        raise ResultsError(f"{path} has version {head.version!r} of the format; accepted is {VERSION}")
+    try:
+        return msgspec.json.decode(text, type=Results)
+    except msgspec.ValidationError as error:
+        raise ResultsError(f"{path} is damaged: {error}") from None
 
 
 def save(results: Results, path: Path) -> None:
-    """Write a results file, whole or not at all. What is not a number is written as null."""
-    raise NotImplementedError(path)
+    """Write a results file, whole or not at all. What is not a number is written as null.
+
+    Raises:
+        OSError: it cannot be written; what was there before is still there.
+    """
+    write_whole(path, msgspec.json.format(msgspec.json.encode(results), indent=1) + b"\n")
+
+
+def write_csv(results: Results, path: Path) -> None:
+    """Write one row per cell, repeat and measure, for spreadsheets and data frames; no value is an empty field.
+
+    Raises:
+        OSError: it cannot be written; what was there before is still there.
+    """
+    text = io.StringIO(newline="")
+    writer = csv.writer(text)
+    writer.writerow(_CSV_HEAD)
+    writer.writerows(_csv_rows(results))
+    write_whole(path, text.getvalue().encode())
+
+
+_CSV_HEAD: Final = (
+    *("scenario", "cell", "variant", "strategy", "reader", "transport"),
+    *("repeat", "measure", "value", "unit"),
+)
+
+
+def _csv_rows(results: Results) -> Iterator[tuple[object, ...]]:
+    for cell in results.cells:
+        named = (cell.scenario, cell.name, cell.variant, cell.strategy, cell.reader, cell.transport)
+        for number, repeat in enumerate(cell.repeats, start=1):
+            for measure, value in repeat.measures.items():
+                unit = results.definitions.get(measure, {}).get("unit", "")
+                known = value is not None and math.isfinite(value)
+                yield (*named, number, measure, value if known else None, unit)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file beside `path`, then put it in its place: a reader finds the old one or the new one, never half.
+
+    Raises:
+        OSError: it cannot be written; what was there before is still there.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        beside.write_bytes(data)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from streams.arguments import positive_int, positive_seconds
+from streams.arguments import positive_int, positive_seconds, shown
 
 __all__ = ("FAST", "Bursty", "Fast", "Leaving", "Paced", "ReaderProfile", "Stalled", "parse_reader")
 
@@ -90,10 +92,31 @@ ReaderProfile = Fast | Paced | Bursty | Stalled | Leaving
 FAST: Final = Fast()
 
 
+_ACCEPTED: Final = (
+    "fast, paced:20tokens/s, paced:2000bytes/s, bursty:0.5s/2s (reads/pauses), stalled:2s or leaving:10 (tokens), "
+    "with any numbers above 0"
+)
+_NUMBER: Final = r"(\d+(?:\.\d+)?(?:e[+-]?\d+)?)"
+_PATTERNS: Final[tuple[tuple[str, Callable[[Sequence[str]], ReaderProfile]], ...]] = (
+    ("fast", lambda _: FAST),
+    (f"paced:{_NUMBER}tokens/s", lambda found: Paced(tokens_per_s=float(found[0]))),
+    (f"paced:{_NUMBER}bytes/s", lambda found: Paced(bytes_per_s=float(found[0]))),
+    (f"bursty:{_NUMBER}s/{_NUMBER}s", lambda found: Bursty(float(found[0]), float(found[1]))),
+    (f"stalled:{_NUMBER}s", lambda found: Stalled(float(found[0]))),
+    (r"leaving:(\d{1,18})", lambda found: Leaving(int(found[0]))),
+)
+
+
 def parse_reader(text: str) -> ReaderProfile:
     """Return the reader that `text` names, in the words of its `str`: "paced:20tokens/s", "stalled:2s", ...
 
     Raises:
         ValueError: naming the text and what is accepted.
     """
-    raise NotImplementedError(text)
+    for pattern, reader in _PATTERNS:
+        if match := re.fullmatch(pattern, text, re.ASCII):
+            try:
+                return reader(match.groups())
+            except ValueError as error:
+                raise ValueError(f"reader {shown(text)}: {error}") from None
+    raise ValueError(f"reader must be {_ACCEPTED}; got {shown(text)}")

@@ -1,8 +1,8 @@
 """What is measured, as frozen data: cells, scenarios that ask one question each, and the presets.
 
-    Cell       one stream configuration, one kind of reader, one transport, so many connections
-    Scenario   cells that are compared, and the question that the comparison answers
-    preset     the scenarios of one run of `python -m benchmarks run`
+Cell       one stream configuration, one kind of reader, one transport, so many connections
+Scenario   cells that are compared, and the question that the comparison answers
+preset     the scenarios of one run of `python -m benchmarks run`
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from benchmarks.readers import FAST, ReaderProfile
+from benchmarks.scenarios.readers import FAST, ReaderProfile
 
 __all__ = ("Cell", "Closed", "Load", "Open", "Scenario", "Transport")
 

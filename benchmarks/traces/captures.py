@@ -111,6 +111,8 @@ class Trace:
         samples: the server's counts on the way (`stats_ms`), each with the time it arrived: (received_ns, counts).
         bytes_received: of the body, framing included.
         texts: the tokens themselves, where they were asked for; else empty.
+        finish_reason: why the model stopped, in the profile's words; None if it did not say.
+        usage: the model's own token counts, as they came; None if there were none.
     """
 
     stream_id: str
@@ -131,6 +133,8 @@ class Trace:
     samples: tuple[tuple[int, Mapping[str, Any]], ...]
     bytes_received: int
     texts: tuple[str, ...] = ()
+    finish_reason: str | None = None
+    usage: Mapping[str, Any] | None = None
 
     @property
     def token_count(self) -> int:

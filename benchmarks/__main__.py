@@ -1,0 +1,288 @@
+"""`python -m benchmarks`: measure the variants and their strategies, set two runs side by side, measure any endpoint.
+
+Exit codes: 0 all is well; 1 the counts do not add up, a cell could not be measured, no stream of an endpoint completed,
+or a comparison found a regression; 2 wrong usage, or a file that cannot be read; 130 interrupted, and what was measured
+is kept.
+"""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from benchmarks import options
+from benchmarks.interrupts import interrupt_once
+
+# What takes long to import is imported where it is needed: --help and wrong usage answer at once.
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from benchmarks.compare import Comparison
+    from benchmarks.measures.computing import Slo
+    from benchmarks.results import Results
+    from benchmarks.running.run import Order, Run
+    from benchmarks.traces.captures import Trace
+
+__all__ = ("compare", "run", "url")
+
+_PRESETS: Final = ("quick", "full", "slow-reader", "stalled", "fan-out", "firehose", "sse-vs-websocket", "ordering")
+_FAILED: Final = 1
+_INTERRUPTED: Final = 130
+_OUTPUT: Final = Path("tokenweir-results")
+
+app = typer.Typer(
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    help="Measure token streams over real sockets: what each way of backpressure does, and what it costs.",
+    epilog=(
+        "Exit codes: 0 all is well; 1 counts that do not add up, a cell that could not be measured, or a regression; "
+        "2 wrong usage; 130 interrupted (what was measured is kept)."
+    ),
+)
+
+
+class Tool(StrEnum):
+    """Whose definitions of a metric are printed."""
+
+    TOKENWEIR = "tokenweir"
+    GUIDELLM = "guidellm"
+    VLLM = "vllm"
+    AIPERF = "aiperf"
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import PackageNotFoundError, version
+
+        try:
+            typer.echo(f"tokenweir {version('tokenweir')}")
+        except PackageNotFoundError:
+            typer.echo("tokenweir, not installed: its folder is run as it is")
+        raise typer.Exit
+
+
+@app.callback()
+def _main(  # pyright: ignore[reportUnusedFunction]  # typer calls it
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and end.")
+    ] = False,
+) -> None:
+    """Have options of its own."""
+
+
+# --- run ---------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def run(
+    preset: Annotated[str, typer.Argument(help=f"What to measure: {', '.join(_PRESETS)}.")] = _PRESETS[0],
+    only: Annotated[list[str] | None, typer.Option(help="Only this scenario of the preset; repeatable.")] = None,
+    output: Annotated[Path, typer.Option(help="Folder for results.json, results.csv and report.html.")] = _OUTPUT,
+    repeats: Annotated[
+        int | None, typer.Option(min=1, max=1000, help="Measure every cell so often; default: as the preset says.")
+    ] = None,
+    seed: Annotated[int, typer.Option(min=0, help="Of the order of cells and of scheduled arrivals.")] = 0,
+    slo: Annotated[
+        str | None, typer.Option(help="What a good stream holds, in ms: ttft=200,itl=50,delay=100 (one or more).")
+    ] = None,
+    report: Annotated[bool, typer.Option("--report/--no-report", help="Whether to write report.html.")] = True,
+    definitions: Annotated[
+        Tool | None, typer.Option(help="Print the figures under this tool's definitions, too.")
+    ] = None,
+) -> None:
+    """Compare the variants and their strategies, each against fast, slow and stalled readers."""
+    from rich.console import Console
+
+    chosen = options.preset(preset)
+    scenarios = options.only(chosen, only or [])
+    wanted = options.slo(slo)
+    options.check_writable(output)
+
+    from benchmarks.running.run import Order
+
+    order = Order(chosen.name, scenarios, repeats or chosen.repeats, seed, wanted, _command())
+    console = Console()
+    came = _measured(order)
+    _write(came.results, output, with_report=report)
+    _print(came, console, definitions, wanted)
+    _name_files(output, with_report=report)
+    sys.exit(_exit_code(came.results))
+
+
+def _command() -> str:
+    return shlex.join(["python", "-m", "benchmarks", *sys.argv[1:]])
+
+
+def _measured(order: Order) -> Run:
+    from rich.console import Console
+
+    from benchmarks.progress import shown_on
+    from benchmarks.running.run import run as measure
+
+    interrupt_once()
+    with shown_on(Console(stderr=True)) as progress:
+        return measure(order, progress)
+
+
+def _write(results: Results, folder: Path, *, with_report: bool) -> None:
+    from benchmarks.results import save, write_csv
+
+    save(results, folder / "results.json")
+    write_csv(results, folder / "results.csv")
+    if with_report:
+        from benchmarks.report import write
+
+        write(results, folder / "report.html")
+
+
+def _print(came: Run, console: Console, tool: Tool | None, slo: Slo | None) -> None:
+    from benchmarks.summary.tables import show
+
+    show(came.results, console)
+    if tool is None:
+        return
+    from benchmarks.summary.tables import show_definitions
+
+    show_definitions(came.traces, tool.value, slo, console)
+
+
+def _name_files(folder: Path, *, with_report: bool) -> None:
+    typer.echo(f"\nresults  {folder / 'results.json'}  (and results.csv)")
+    if with_report:
+        typer.echo(f"report   {folder / 'report.html'}")
+
+
+def _exit_code(results: Results) -> int:
+    from benchmarks.summary.figures import violations
+
+    if results.interrupted:
+        return _INTERRUPTED
+    return _FAILED if violations(results.cells) or any(cell.error for cell in results.cells) else 0
+
+
+# --- compare -----------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def compare(
+    before: Annotated[Path, typer.Argument(metavar="A.json", help="The results before.")],
+    after: Annotated[Path, typer.Argument(metavar="B.json", help="The results after.")],
+    threshold: Annotated[str, typer.Option(help="How much worse a regression is at least.")] = "10%",
+    gate: Annotated[list[str] | None, typer.Option(help="A further measure that decides; repeatable.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Print also what does not differ.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Compare different environments and requests.")] = False,
+) -> None:
+    """Set two results files side by side; exit code 1 on a regression."""
+    from benchmarks.compare import DifferentEnvironmentsError, parse_threshold, show
+    from benchmarks.compare import compare as compared
+    from benchmarks.results import ResultsError, load
+
+    try:
+        share = parse_threshold(threshold)
+        a, b = load(before), load(after)
+        comparison: Comparison = compared(a, b, threshold=share, force=force, gates=gate or [])
+    except (ValueError, ResultsError, DifferentEnvironmentsError) as error:
+        raise typer.BadParameter(str(error)) from None
+    from rich.console import Console
+
+    show(comparison, Console(), everything=everything)
+    sys.exit(comparison.exit_code)
+
+
+# --- url ---------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def url(
+    target: Annotated[str, typer.Argument(metavar="URL", help="http or https, with path and query.")],
+    profile: Annotated[
+        str,
+        typer.Option(help="The shape of its tokens: openai, anthropic, aisdk, completion, data, ndjson, text, sse."),
+    ] = "openai",
+    method: Annotated[str | None, typer.Option(help="GET or POST; POST if there is --data.")] = None,
+    header: Annotated[
+        list[str] | None,
+        typer.Option(help="'Name: value', repeatable; $NAME is an environment variable, whose value is never written."),
+    ] = None,
+    data: Annotated[str | None, typer.Option(help="What is posted; @FILE is what FILE holds.")] = None,
+    requests: Annotated[int, typer.Option(min=1, help="Streams in all.")] = 1,
+    connections: Annotated[int, typer.Option(min=1, help="Streams at a time.")] = 1,
+    repeats: Annotated[int, typer.Option(min=1, max=1000, help="Measure all of it so often.")] = 1,
+    reader: Annotated[
+        str, typer.Option(help="fast, paced:20tokens/s, bursty:0.2s/0.5s, stalled:2s, leaving:50.")
+    ] = "fast",
+    timeout_s: Annotated[float, typer.Option(min=0.001, help="For each stream, first byte to last.")] = 60.0,
+    verify: Annotated[
+        bool, typer.Option("--verify/--no-verify", help="Whether an https certificate must be valid.")
+    ] = True,
+    slo: Annotated[str | None, typer.Option(help="What a good stream holds, in ms: ttft=200,itl=50.")] = None,
+    recording: Annotated[
+        Path | None, typer.Option("--save-recording", help="Write the first whole stream, to be replayed as a source.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over a recording that is there.")] = False,
+    output: Annotated[Path, typer.Option(help="Folder for results.json, results.csv and report.html.")] = _OUTPUT,
+    report: Annotated[bool, typer.Option("--report/--no-report", help="Whether to write report.html.")] = True,
+    definitions: Annotated[
+        Tool | None, typer.Option(help="Print the figures under this tool's definitions, too.")
+    ] = None,
+) -> None:
+    """Measure an event stream that is not ours: an OpenAI-compatible endpoint, a gateway, any SSE at all."""
+    read_as, wanted = options.reader(reader), options.slo(slo)
+    from benchmarks.url.endpoint import UrlRequest, check_recording_path, exit_code, run_url, words
+
+    try:
+        request = UrlRequest(
+            target,
+            method,
+            header or (),
+            data,
+            profile,
+            requests,
+            connections,
+            read_as,
+            timeout_s,
+            repeats,
+            verify,
+        )
+        if recording is not None:
+            check_recording_path(recording, force=force)
+    except (TypeError, ValueError, OSError) as error:
+        raise typer.BadParameter(str(error)) from None
+    options.check_writable(output)
+    from rich.console import Console
+
+    from benchmarks.running.run import Run
+
+    console = Console()
+    traces: list[Trace] = []
+    interrupt_once()
+    results = run_url(request, slo=wanted, keep=traces.append)
+    _write(results, output, with_report=report)
+    _print(Run(results, {("url", results.cells[0].name): traces} if traces else {}), console, definitions, wanted)
+    for line in words(results):
+        console.print(line, markup=False, highlight=False)
+    _name_files(output, with_report=report)
+    if recording is not None:
+        _save_recording(traces, recording, force=force)
+    sys.exit(_INTERRUPTED if results.interrupted else exit_code(results))
+
+
+def _save_recording(traces: list[Trace], path: Path, *, force: bool) -> None:
+    from benchmarks.url.endpoint import recordable, save_recording
+
+    chosen = recordable(traces)
+    if chosen is None:
+        typer.echo(f"no stream completed, so {path} was not written", err=True)
+        return
+    save_recording(chosen, path, force=force)
+    typer.echo(f"recording {path}  (source=recording:{path.name} replays it)")
+
+
+if __name__ == "__main__":
+    app()

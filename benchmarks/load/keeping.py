@@ -1,0 +1,121 @@
+"""What is done with the bytes of a body as they come: kept or counted, and looked at for where the body ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Final
+
+from benchmarks.load.plan import Counted, LoadOrder
+from benchmarks.load.tokens import Indexes, TokenCounter, ending_of
+from benchmarks.traces.captures import Capture, Outcome
+from benchmarks.traces.framing import MalformedError, Message, Opcode, WebSocketFrames
+
+__all__ = ("Closing", "Kept", "LastBytes", "Tally")
+
+_LAST_CHUNK: Final = b"0\r\n\r\n"
+_TAIL_BYTES: Final = 4_096
+
+
+# --- What is kept of a body --------------------------------------------------------------------------------------
+
+
+class Kept:
+    """All of it, with times. Two lists of what the garbage collector need not go through."""
+
+    def __init__(self, capture: Capture) -> None:
+        self._add_stamp, self._add_piece = capture.stamps_ns.append, capture.pieces.append
+
+    def take(self, data: bytes, now_ns: int) -> None:
+        """Keep a piece."""
+        self._add_stamp(now_ns)
+        self._add_piece(data)
+
+
+class Tally:
+    """Counts, and the last few kilobytes, which say how it ended."""
+
+    def __init__(self, order: LoadOrder, counted: Counted) -> None:
+        self._order = order
+        self._counted = counted
+        self._indexes = Indexes() if order.mode == "check" else None
+        self._tokens = TokenCounter(order.profile, order.transport, self._indexes)
+        self._tail = b""
+
+    def take(self, data: bytes, now_ns: int) -> None:
+        """Count the tokens of a piece."""
+        counted = self._counted
+        if counted.first_ns is None:
+            counted.first_ns = now_ns
+        counted.last_ns = now_ns
+        counted.bytes += len(data)
+        counted.tokens += self._tokens.feed(data)
+        self._tail = data[-_TAIL_BYTES:] if len(data) >= _TAIL_BYTES else (self._tail + data)[-_TAIL_BYTES:]
+
+    def close(self, *, body_complete: bool) -> Outcome | None:
+        """Add what is known of the indexes, and say how the stream ended if it did."""
+        if self._indexes is not None:
+            self._counted.checked += self._indexes.checked
+            self._counted.out_of_order += self._indexes.out_of_order
+            self._counted.missing += self._indexes.missing
+            self._counted.duplicates += self._indexes.duplicates
+        return ending_of(self._order.profile, self._order.transport, self._tail, body_complete=body_complete)
+
+
+# --- Where a body ends -------------------------------------------------------------------------------------------
+
+
+class LastBytes:
+    """Where an HTTP body seems to end.
+
+    By its length, or by what looks like its last, empty chunk, but may be content that has been cut there.
+    """
+
+    def __init__(self, headers: Mapping[str, str]) -> None:
+        length = headers.get("content-length", "")
+        self._is_chunked = "transfer-encoding" in headers
+        self._left = int(length) if length.isdecimal() and not self._is_chunked else None
+        self._tail = b""
+
+    @property
+    def complete(self) -> bool:
+        """Whether it may end where it is now."""
+        if self._is_chunked:
+            return self._tail.endswith(_LAST_CHUNK)
+        return self._left is None or self._left <= 0
+
+    def __call__(self, data: bytes) -> bool:
+        """Say whether the body seems to end with a piece."""
+        if self._left is not None:
+            self._left -= len(data)
+            return self._left <= 0
+        if not self._is_chunked:
+            return False
+        self._tail = data if len(data) >= len(_LAST_CHUNK) else self._tail[-len(_LAST_CHUNK) :] + data
+        return self._tail.endswith(_LAST_CHUNK)
+
+
+class Closing:
+    """Where a WebSocket is closed by its server.
+
+    Args:
+        answer: is called with each control message.
+    """
+
+    def __init__(self, answer: Callable[[Message], None]) -> None:
+        self._frames = WebSocketFrames()
+        self._answer = answer
+        self._is_broken = False
+
+    def __call__(self, data: bytes) -> bool:
+        """Say whether the server has closed with a piece, or sent what is no frame."""
+        if self._is_broken:
+            return True
+        try:
+            messages = self._frames.feed(data)
+        except MalformedError:  # the parser will say so
+            self._is_broken = True
+            return True
+        for message in messages:
+            if message.opcode >= Opcode.CLOSE:
+                self._answer(message)
+        return self._frames.complete

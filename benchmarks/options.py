@@ -1,0 +1,78 @@
+"""What is typed behind a command, checked before any work is done: each refusal says what is accepted."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import typer
+
+if TYPE_CHECKING:
+    from benchmarks.measures.computing import Slo
+    from benchmarks.scenarios.cells import Scenario
+    from benchmarks.scenarios.presets import Preset
+    from benchmarks.scenarios.readers import ReaderProfile
+
+__all__ = ("check_writable", "only", "preset", "reader", "slo")
+
+
+def preset(name: str) -> Preset:
+    """Return the preset of a name."""
+    from benchmarks.scenarios.presets import PRESETS
+
+    if name not in PRESETS:
+        raise typer.BadParameter(f"PRESET must be one of {', '.join(PRESETS)}; got {name!r}")
+    return PRESETS[name]
+
+
+def only(chosen: Preset, names: list[str]) -> tuple[Scenario, ...]:
+    """Return the scenarios of a preset that are named; all of them if none is."""
+    known = [scenario.name for scenario in chosen.scenarios]
+    for name in names:
+        if name not in known:
+            raise typer.BadParameter(f"--only must be one of {', '.join(known)} for {chosen.name}; got {name!r}")
+    return tuple(scenario for scenario in chosen.scenarios if not names or scenario.name in names)
+
+
+def slo(text: str | None) -> Slo | None:
+    """Return the limits that "ttft=200,itl=50" means, in ms."""
+    if text is None:
+        return None
+    from benchmarks.measures.computing import Slo
+
+    limits: dict[str, float] = {}
+    accepted = "--slo must be ttft=MS, itl=MS or delay=MS, several with commas"
+    for part in text.split(","):
+        name, _, number = part.strip().partition("=")
+        if name not in {"ttft", "itl", "delay"} or f"{name}_ms" in limits:
+            raise typer.BadParameter(f"{accepted}, each once; got {text!r}")
+        try:
+            limits[f"{name}_ms"] = float(number)
+        except ValueError:
+            raise typer.BadParameter(f"{accepted}; got {text!r}") from None
+    try:
+        return Slo(**limits)
+    except ValueError as error:
+        raise typer.BadParameter(f"--slo: {error}") from None
+
+
+def check_writable(folder: Path) -> None:
+    """Find out before anything is measured whether files can be written."""
+    trial = folder / f".trial.{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        trial.touch()
+        trial.unlink()
+    except OSError as error:
+        raise typer.BadParameter(f"--output: cannot write into {folder}: {error.strerror}") from None
+
+
+def reader(text: str) -> ReaderProfile:
+    """Return the reader that "fast", "paced:20tokens/s", "stalled:2s", ... names."""
+    from benchmarks.scenarios.readers import parse_reader
+
+    try:
+        return parse_reader(text)
+    except (TypeError, ValueError) as error:
+        raise typer.BadParameter(f"--reader: {error}") from None

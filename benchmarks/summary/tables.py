@@ -1,0 +1,212 @@
+"""The tables at the end of a run: one per scenario, with the columns that answer its question.
+
+Every figure is the median of the repeats ("held at most": the greatest); ± is half the distance between the repeats
+that lie farthest apart. Columns say what they hold in words and in a unit; at most eight of them,
+which a terminal of 100 characters has room for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from benchmarks.results import CellResult, Results
+from benchmarks.summary.answers import answers, verdicts
+from benchmarks.summary.figures import figure, outcomes, seconds, share, short, spread
+
+if TYPE_CHECKING:
+    from benchmarks.measures.computing import Slo
+    from benchmarks.traces.captures import Trace
+
+__all__ = ("show", "show_definitions", "table_of")
+
+_WIDTH_ELSEWHERE: Final = 100
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """One column: its heading, and what it shows of a cell, which is never broken into lines if it `is_whole`."""
+
+    heading: str
+    shown: Callable[[CellResult], str]
+    is_text: bool = False
+    is_whole: bool = False
+    least_width: int = 0
+
+
+def _number(heading: str, measure: str, show: Callable[[float | None], str] = short) -> _Column:
+    return _Column(heading, lambda cell: show(figure(cell, measure)))
+
+
+def _with_spread(heading: str, measure: str) -> _Column:
+    """Show also how far the repeats lie apart: half of it, as a share of the median."""
+
+    def shown(cell: CellResult) -> str:
+        middle, found = figure(cell, measure), spread(cell, measure)
+        if not middle or found is None or found[0] == found[1]:
+            return short(middle)
+        return f"{short(middle)} ±{(found[1] - found[0]) / 2 / middle:.0%}"
+
+    return _Column(heading, shown, least_width=len("123 k ±10%"))
+
+
+def _endings(cell: CellResult) -> str:
+    if cell.error and not cell.repeats:
+        return "error"
+    ended = outcomes(cell)
+    if len(ended) == 1:
+        return next(iter(ended)).replace("_", " ")
+    return ", ".join(f"{count} {outcome.replace('_', ' ')}" for outcome, count in ended.items()) or "-"
+
+
+def _order(cell: CellResult) -> str:
+    broken = figure(cell, "ordering_violations")
+    return "-" if broken is None else "kept" if broken == 0 else f"{short(broken)} broken"
+
+
+def _in_transit(cell: CellResult) -> str:
+    return " / ".join(
+        short(sum(repeat.counts.get(name, 0) for repeat in cell.repeats))
+        for name in ("received", "in_transit", "dropped")
+    )
+
+
+_VARIANT: Final = _Column("variant", lambda cell: cell.variant, is_text=True, is_whole=True)
+_STRATEGY: Final = _Column("if reader is slower", lambda cell: cell.strategy, is_text=True, is_whole=True)
+_READER: Final = _Column("reader", lambda cell: cell.reader, is_text=True, is_whole=True)
+_TRANSPORT: Final = _Column("over", lambda cell: cell.transport, is_text=True, is_whole=True)
+_ENDED: Final = _Column("streams ended", _endings, is_text=True, least_width=len("completed"))
+_LOST: Final = _number("tokens lost", "loss_share", share)
+_AGE: Final = _number("age of newest token read", "freshness_p50_ms", seconds)
+_HELD_BACK: Final = _number("source held back by, p99", "pacing_p99_ms", seconds)
+_ALL_READ: Final = _number("all was read after", "e2e_body_p50_ms", seconds)
+_HELD: Final = _Column("tokens held at most", lambda cell: short((spread(cell, "peak_held") or (None, None))[1]))
+_RATE: Final = _number("tokens per s", "tokens_per_s")
+_RATE_SPREAD: Final = _with_spread("tokens per s", "tokens_per_s")
+_CPU: Final = _with_spread("CPU s per million tokens", "cpu_s_per_million_tokens")
+_KIB: Final = _number("server KiB per stream", "server_kib_per_stream")
+_LATE: Final = _number("tokens late by, median", "lateness_p50_ms", seconds)
+_LATE_P99: Final = _number("tokens late by, p99", "lateness_p99_ms", seconds)
+
+_SLOW: Final = (_VARIANT, _STRATEGY, _LOST, _AGE, _HELD_BACK, _ALL_READ, _HELD, _ENDED)
+_COLUMNS: Final[Mapping[str, Sequence[_Column]]] = {
+    "slow-reader": _SLOW,
+    "bursty": _SLOW,
+    "stalled": (_VARIANT, _STRATEGY, _LOST, _HELD_BACK, _ALL_READ, _HELD, _KIB, _ENDED),
+    "reader-speed": (_VARIANT, _STRATEGY, _READER, _LOST, _AGE, _ALL_READ, _ENDED),
+    "leaving": (
+        _VARIANT,
+        _STRATEGY,
+        _Column("tokens received / on the way / dropped", _in_transit),
+        _HELD,
+        _ENDED,
+    ),
+    "ordering": (
+        *(_VARIANT, _STRATEGY, _READER),
+        _Column("order of each thread", _order, is_text=True),
+        _number("pairs out of order between threads", "inversions"),
+        *(_LOST, _ENDED),
+    ),
+    "fan-out": (_VARIANT, _STRATEGY, _RATE, _LATE, _LATE_P99, _CPU, _KIB, _ENDED),
+    "sse-vs-websocket": (
+        _VARIANT,
+        _TRANSPORT,
+        _LATE,
+        _LATE_P99,
+        _CPU,
+        _KIB,
+        _number("bytes per s", "bytes_per_s"),
+        _ENDED,
+    ),
+    "firehose": (
+        *(_VARIANT, _STRATEGY, _TRANSPORT, _RATE_SPREAD, _CPU),
+        _number("of them merged away", "merged_tokens"),
+        *(_HELD, _ENDED),
+    ),
+    "arrivals": (
+        *(_VARIANT, _STRATEGY),
+        _number("first token after (median)", "ttft_p50_ms", seconds),
+        _number("first token after (p99)", "ttft_p99_ms", seconds),
+        _number("from the sending (p99)", "ttft_from_send_p99_ms", seconds),
+        *(_CPU, _ENDED),
+    ),
+}
+_ANY: Final = (
+    _VARIANT,
+    _READER,
+    _number("first token after (median)", "ttft_p50_ms", seconds),
+    _number("first token after (p99)", "ttft_p99_ms", seconds),
+    _number("gap between tokens (median)", "itl_p50_ms", seconds),
+    _number("gap between tokens (p99)", "itl_p99_ms", seconds),
+    _RATE,
+    _ENDED,
+)
+
+
+def table_of(scenario: str, cells: Iterable[CellResult]) -> Table:
+    """Lay out the cells of one scenario."""
+    columns = _COLUMNS.get(scenario, _ANY)
+    table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    for column in columns:
+        table.add_column(
+            column.heading,
+            justify="left" if column.is_text else "right",
+            overflow="fold",
+            no_wrap=column.is_whole,
+            min_width=column.least_width or None,
+        )
+    for cell in cells:
+        table.add_row(*(escape(column.shown(cell)) for column in columns))
+    return table
+
+
+def show(results: Results, console: Console) -> None:
+    """Print for each scenario its question, its figures and the answer, and at last what to know of the whole run."""
+    console = _wide_enough(console)
+    for answer in answers(results):
+        cells = [cell for cell in results.cells if cell.scenario == answer.scenario and (cell.repeats or cell.error)]
+        console.print(f"\n[bold]{escape(answer.question)}[/]  ({escape(answer.scenario)})")
+        if cells:
+            console.print(table_of(answer.scenario, cells))
+        for sentence in answer.sentences:
+            console.print(Padding(Text(f"- {sentence}"), (0, 0, 0, 1)))
+    console.print()
+    for line in verdicts(results):
+        is_alarming = line.split(":")[0].isupper()
+        console.print(Text(line, style="bold red" if is_alarming else ""))
+
+
+def _wide_enough(console: Console) -> Console:
+    return console if console.is_terminal else Console(file=console.file, width=_WIDTH_ELSEWHERE, no_color=True)
+
+
+def show_definitions(
+    traces: Mapping[tuple[str, str], Sequence[Trace]], tool: str, slo: Slo | None, console: Console
+) -> None:
+    """Print the figures of one cell, that with the most streams, as `tool` defines them, with each formula."""
+    from benchmarks.measures.definitions import LETTERS, as_table
+
+    console = _wide_enough(console)
+    if not traces:
+        console.print(f"Nothing to print under the definitions of {tool}: no stream was traced.")
+        return
+    scenario, name = max(traces, key=lambda key: len(traces[key]))
+    table = Table(box=SIMPLE_HEAD, header_style="bold", pad_edge=False)
+    table.add_column("its name", no_wrap=True)
+    for heading in ("mean", "median", "p99", "unit", "values", "formula"):
+        table.add_column(heading, overflow="fold")
+    for row in as_table(traces[scenario, name], slo=slo):
+        if row.tool == tool:
+            figures = (short(row.mean), short(row.p50), short(row.p99))
+            table.add_row(*map(escape, (row.called, *figures, row.unit, str(row.count), row.formula)))
+    console.print(f"\n[bold]As {tool} defines it[/]  ({escape(scenario)}: {escape(name)})")
+    console.print(table)
+    console.print(LETTERS, markup=False, highlight=False)

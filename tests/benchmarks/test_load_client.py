@@ -1,0 +1,429 @@
+"""The client over real sockets: each fault under its own name, each reader as slow as it says, each load on time."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import hashlib
+import itertools
+import re
+import socket
+import ssl
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvloop
+
+from benchmarks.load.client import drive, drive_all
+from benchmarks.load.null import serving_null
+from benchmarks.load.plan import LoadOrder, LoadRun
+from benchmarks.load.reading import exchange_of
+from benchmarks.scenarios.cells import Closed, Open, Transport
+from benchmarks.scenarios.readers import Bursty, Leaving, Paced, ReaderProfile, Stalled
+from benchmarks.traces.captures import Outcome, Trace
+from benchmarks.traces.framing import Opcode
+from benchmarks.traces.parsing import PROFILES, parse
+from servers.listening import serving
+from servers.settings import ServerSettings
+from tests.benchmarks.raw import Answer, head, saying, serving_raw
+
+__all__ = ()
+
+HOST = "127.0.0.1"
+WEBSOCKET = Transport.WEBSOCKET
+TOKEN = b'data: {"ended": false, "message": "x"}\n\n'
+END = b'data: {"ended": true, "message": ""}\n\n'
+ERROR = b'event: error\ndata: {"error": {"message": "broke"}}\n\n'
+CHUNKED = {"transfer_encoding": "chunked"}
+
+
+def order(port: int, **parts: Any) -> LoadOrder:
+    return LoadOrder(host=HOST, port=port, **{"target": "/", "timeout_s": 20.0, **parts})
+
+
+def traces(run: LoadRun, profile: str = "completion", transport: Transport = Transport.SSE) -> list[Trace]:
+    return [parse(capture, profile=profile, transport=transport) for capture in run.captures]
+
+
+def closed_port() -> int:
+    with socket.socket() as unused:
+        unused.bind((HOST, 0))
+        port: int = unused.getsockname()[1]
+    return port
+
+
+@pytest.fixture
+async def port() -> AsyncIterator[int]:
+    """Our own server."""
+    async with serving(ServerSettings(port=0, grace_s=0.5), handler_cancellation=False) as chosen:
+        yield chosen
+
+
+# --- Faults ------------------------------------------------------------------------------------------------------
+
+FAULTS: dict[str, tuple[Answer, dict[str, Any], Outcome, str]] = {
+    "closes without an answer": (saying(), {}, Outcome.UNREACHABLE, "without an answer"),
+    "resets before an answer": (saying(then="reset"), {}, Outcome.UNREACHABLE, "reset|without an answer"),
+    "never answers": (saying(then="hold"), {"timeout_s": 0.05}, Outcome.UNREACHABLE, "no answer within 0.05 s"),
+    "ends in its head": (saying(head()[:-2]), {}, Outcome.UNREACHABLE, "without an answer"),
+    "500": (saying(head("500 Oh No", "text/plain"), b"it\nbroke"), {}, Outcome.REFUSED, "500 Oh No: it broke"),
+    "500 kept open": (
+        saying(head("500 Oh", "application/json", content_length="2"), b"{}", then="hold"),
+        {},
+        Outcome.REFUSED,
+        "500 Oh: {}",
+    ),
+    "429 in chunks": (
+        saying(head("429 Busy", **CHUNKED), b"4\r\nwait\r\n0\r\n\r\n"),
+        {},
+        Outcome.REFUSED,
+        "429 Busy: wait",
+    ),
+    "500 that never ends": (
+        saying(head("500 Oh"), b"x" * 5_000, then="hold"),
+        {},
+        Outcome.REFUSED,
+        r"500 Oh: x+\.\.\.",
+    ),
+    "204": (saying(head("204 No Content")), {}, Outcome.REFUSED, "204 No Content"),
+    "HTML": (saying(head(content_type="text/html"), b"<h1>Hi"), {}, Outcome.NOT_A_STREAM, "text/html.*<h1>Hi"),
+    "no HTTP": (saying(b"SSH-2.0-x\r\n"), {}, Outcome.NOT_A_STREAM, "SSH"),
+    "closes in the middle": (saying(head(), TOKEN, TOKEN[:9]), {}, Outcome.CUT, ""),
+    "closes in a chunk": (saying(head(**CHUNKED), b"28\r\n" + TOKEN[:9]), {}, Outcome.CUT, ""),
+    "resets in the middle": (saying(head(), TOKEN, then="reset"), {}, Outcome.CUT, ""),
+    "never ends": (saying(head(), TOKEN, then="hold"), {"timeout_s": 0.1}, Outcome.STUCK, "no end within 0.1 s"),
+    "malformed event": (saying(head(), TOKEN, b"data: {\n\n"), {}, Outcome.MALFORMED, "truncated"),
+    "malformed chunk": (saying(head(**CHUNKED), b"zz\r\n"), {}, Outcome.MALFORMED, "size of a chunk"),
+    "streamed error": (saying(head(), TOKEN, ERROR), {}, Outcome.FAILED, "broke"),
+    "compressed": (saying(head(content_encoding="gzip"), b"\x1f\x8b"), {}, Outcome.MALFORMED, "gzip"),
+    "no WebSocket": (saying(head(), TOKEN), {"transport": WEBSOCKET}, Outcome.REFUSED, "200 OK"),
+    "wrong key": (saying(head("101 Hm")), {"transport": WEBSOCKET}, Outcome.NOT_A_STREAM, "key was not answered"),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+async def test_fault_is_counted_under_its_own_name_and_the_run_goes_on(name: str) -> None:
+    answer, parts, outcome, detail = FAULTS[name]
+    transport = parts.get("transport", Transport.SSE)
+    async with serving_raw(answer) as port:
+        run = await drive(order(port, load=Closed(connections=2, requests=3), **parts))
+    found = traces(run, transport=transport)
+    assert [trace.outcome for trace in found] == [outcome] * 3
+    for trace in found:
+        assert trace.times.ended_ns is not None
+        assert re.search(detail, trace.detail), trace.detail
+
+
+async def test_server_that_is_not_there_is_unreachable() -> None:
+    run = await drive(order(closed_port(), load=Closed(requests=2)))
+    assert [capture.outcome for capture in run.captures] == [Outcome.UNREACHABLE] * 2
+    assert "refused" in run.captures[0].detail.lower()
+
+
+async def test_host_that_has_no_address_is_unreachable() -> None:
+    run = await drive(LoadOrder(host="no-such-host.invalid", port=1, target="/"))
+    assert run.captures[0].outcome is Outcome.UNREACHABLE
+    assert run.captures[0].times.sent_ns is None
+
+
+@pytest.mark.parametrize("mode", ["count", "check"])
+@pytest.mark.parametrize(
+    ("body", "outcome"),
+    [(TOKEN + END, Outcome.COMPLETED), (TOKEN, Outcome.CUT), (TOKEN + ERROR, Outcome.FAILED)],
+)
+async def test_counting_modes_keep_no_bytes_but_know_how_it_ended(mode: Any, body: bytes, outcome: Outcome) -> None:
+    async with serving_raw(saying(head(), body)) as port:
+        run = await drive(order(port, mode=mode))
+    assert run.counted is not None
+    assert (run.counted.tokens, run.counted.bytes, run.captures[0].pieces) == (1, len(body), [])
+    assert traces(run)[0].outcome is outcome
+
+
+async def test_end_is_seen_on_a_connection_that_stays_open() -> None:
+    pieces = (head(**CHUNKED), b"%x\r\n%b\r\n0" % (len(TOKEN + END), TOKEN + END), b"\r\n\r\n")
+    async with serving_raw(saying(*pieces, then="hold")) as port:
+        run = await drive(order(port))
+    (trace,) = traces(run)
+    assert trace.outcome is Outcome.COMPLETED
+    assert trace.times.ended_ns == run.captures[0].stamps_ns[-1]
+
+
+async def test_what_only_looks_like_the_end_is_not() -> None:
+    exchange = exchange_of(order(1, profile="sse"), 0, None)
+    # The first piece ends like a last chunk, in the middle of another.
+    for now_ns, piece in enumerate((b"14\r\ndata: 0\r\n\r\n", b"data: 1\n\n\r\n0\r\n\r\n")):
+        exchange.take((b"" if now_ns else head(**CHUNKED)) + piece, now_ns)
+    exchange.connection_lost(None)
+    trace = parse(exchange.capture, profile="sse", transport=Transport.SSE)
+    assert (trace.outcome, trace.received_ns.tolist(), trace.times.ended_ns) == (Outcome.COMPLETED, [0, 1], 1)
+
+
+# --- What is asked -----------------------------------------------------------------------------------------------
+
+
+async def asked(**parts: Any) -> bytes:
+    """What a server reads of one request."""
+    requests: list[bytes] = []
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        request = await reader.readuntil(b"\r\n\r\n")
+        requests.append(request + await reader.read(len(parts.get("body") or b"")))
+        writer.write(head() + END)
+
+    async with serving_raw(answer) as port:
+        run = await drive(order(port, **parts))
+        assert traces(run)[0].outcome is Outcome.COMPLETED
+        return requests[0].replace(str(port).encode(), b"PORT")
+
+
+async def test_request_says_what_was_ordered() -> None:
+    plain = await asked(target="/v1/x?y=%20z")
+    assert plain.startswith(b"GET /v1/x?y=%20z HTTP/1.1\r\nhost: 127.0.0.1:PORT\r\n")
+    assert b"\r\naccept: text/event-stream\r\naccept-encoding: identity\r\nconnection: close\r\n" in plain
+    posted = await asked(method="POST", body=b'{"a": 1}', headers={"Authorization": "Bearer x", "ACCEPT": "*/*"})
+    assert posted.startswith(b"POST / HTTP/1.1\r\n")
+    assert posted.endswith(b'\r\n\r\n{"a": 1}')
+    for line in (b"content-length: 8", b"content-type: application/json", b"authorization: Bearer x", b"accept: */*"):
+        assert b"\r\n" + line + b"\r\n" in posted
+
+
+async def test_informational_answers_are_passed_over() -> None:
+    early = b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"
+    async with serving_raw(saying(early + head(), TOKEN + END)) as port:
+        (trace,) = traces(await drive(order(port)))
+    assert (trace.outcome, len(trace.received_ns)) == (Outcome.COMPLETED, 1)
+
+
+# --- Against our own server --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("profile", PROFILES)
+async def test_every_profile_of_our_server_is_read_to_its_end(port: int, profile: str) -> None:
+    served = "data" if profile == "sse" else profile
+    target = f"/v1/chat/stream?rate=0&source=counter&count=50&profile={served}"
+    (trace,) = traces(await drive(order(port, target=target, profile=profile)), profile)
+    assert trace.outcome is Outcome.COMPLETED
+    assert len(trace.received_ns) == 50 or profile == "text"
+    assert len(trace.stream_id) == 12
+
+
+async def test_websocket_of_our_server_is_read_to_its_end(port: int) -> None:
+    target = "/v1/chat/ws?rate=0&count=50&trace=1"
+    run = await drive(order(port, target=target, transport=WEBSOCKET))
+    (trace,) = traces(run, transport=WEBSOCKET)
+    assert (trace.outcome, len(trace.received_ns)) == (Outcome.COMPLETED, 50)
+    assert trace.seq is not None
+    assert trace.seq.tolist() == list(range(50))
+    assert (trace.statistics or {})["delivered"] == 50
+    assert len(trace.stream_id) == 12
+
+
+async def test_websocket_pings_and_close_are_answered() -> None:
+    heard = b""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal heard
+        request = await reader.readuntil(b"\r\n\r\n")
+        key = request.partition(b"sec-websocket-key: ")[2].partition(b"\r\n")[0]
+        accept = base64.b64encode(hashlib.sha1(key + b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11").digest()).decode()
+        payload = b'{"ended": true}'
+        writer.write(head("101 Switching", sec_websocket_accept=accept) + b"\x89\x02hi")
+        writer.write(b"\x81" + bytes([len(payload)]) + payload + b"\x88\x02\x03\xe8")
+        heard = await reader.readexactly(16)
+
+    async with serving_raw(answer) as port:
+        (trace,) = traces(await drive(order(port, transport=WEBSOCKET)), transport=WEBSOCKET)
+    assert heard == b"\x8a\x82\0\0\0\0hi" + bytes([0x80 | Opcode.CLOSE]) + b"\x82\0\0\0\0\x03\xe8"
+    assert trace.outcome is Outcome.COMPLETED
+
+
+# --- Readers -----------------------------------------------------------------------------------------------------
+
+
+def loops() -> list[Callable[[], asyncio.AbstractEventLoop]]:
+    return [asyncio.new_event_loop, uvloop.new_event_loop]
+
+
+def on_each_loop(main: Callable[[], Awaitable[None]]) -> None:
+    """Run with both loops that a client can be run on: their transports pause each in its own way."""
+    for factory in loops():
+        with asyncio.Runner(loop_factory=factory) as runner:
+            runner.run(main())  # type: ignore[arg-type]
+
+
+async def firehose_to(reader: ReaderProfile, **parts: Any) -> tuple[LoadRun, int]:
+    """Let a reader read an endless stream; returns also how many bytes the server got rid of."""
+    taken = 0
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal taken
+        await reader.readuntil(b"\r\n\r\n")
+        writer.transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8_192)
+        writer.transport.set_write_buffer_limits(0)
+        writer.write(head())
+        while True:
+            writer.write(TOKEN * 10)
+            await writer.drain()
+            taken += len(TOKEN) * 10
+
+    async with serving_raw(answer) as port:
+        return await drive(order(port, reader=reader, **parts)), taken
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("reader", [Paced(tokens_per_s=100), Paced(bytes_per_s=4_000)], ids=str)
+def test_paced_reader_takes_no_more_than_its_pace_and_the_server_feels_it(reader: Paced) -> None:
+    async def main() -> None:
+        run, taken = await firehose_to(reader, window_s=0.3)
+        (trace,) = traces(run)
+        assert trace.outcome is Outcome.LEFT
+        elapsed_s = (run.ended_ns - run.began_ns) / 1e9
+        received = len(trace.received_ns) if reader.tokens_per_s else trace.bytes_received
+        rate = reader.tokens_per_s or reader.bytes_per_s or 0
+        # 20 ms may be made up for, and one read is ahead; a slow machine only reads less.
+        assert 0 < received <= rate * (elapsed_s + 0.02) + (4 if reader.tokens_per_s else 128)
+        assert taken < 200_000
+
+    on_each_loop(main)
+
+
+@pytest.mark.slow
+def test_stalled_reader_reads_nothing_and_then_all() -> None:
+    async def main() -> None:
+        async with serving_null() as port:
+            run = await drive(order(port, target="/firehose?count=2000", reader=Stalled(0.1)))
+        (trace,) = traces(run)
+        assert (trace.outcome, len(trace.received_ns)) == (Outcome.COMPLETED, 2_000)
+        assert trace.times.sent_ns is not None
+        assert trace.times.headers_ns is not None
+        assert trace.times.headers_ns - trace.times.sent_ns >= 98_000_000  # a timer is never much too early
+
+    on_each_loop(main)
+
+
+@pytest.mark.slow
+def test_bursty_reader_pauses_again_and_again() -> None:
+    async def main() -> None:
+        run, _ = await firehose_to(Bursty(read_s=0.02, pause_s=0.08), window_s=0.4)
+        stamps_ns = run.captures[0].stamps_ns
+        pauses = [later - earlier for earlier, later in itertools.pairwise(stamps_ns) if later - earlier > 75_000_000]
+        assert len(pauses) >= 1
+        assert run.captures[0].outcome is Outcome.LEFT
+
+    on_each_loop(main)
+
+
+@pytest.mark.slow
+def test_leaving_reader_goes_after_so_many_tokens() -> None:
+    async def main() -> None:
+        run, _ = await firehose_to(Leaving(after_tokens=10))
+        (trace,) = traces(run)
+        assert trace.outcome is Outcome.LEFT
+        assert 10 <= len(trace.received_ns) < 1_000
+
+    on_each_loop(main)
+
+
+@pytest.mark.parametrize(("reader", "size"), [(Leaving(1), 4_096), (None, None)])
+async def test_readers_that_are_not_fast_ask_for_a_small_buffer(reader: Leaving | None, size: int | None) -> None:
+    parts = {} if reader is None else {"reader": reader}
+    assert order(1, **parts).receive_buffer == size
+    assert order(1, receive_buffer_bytes=999, **parts).receive_buffer == 999
+
+
+# --- Loads -------------------------------------------------------------------------------------------------------
+
+
+async def test_closed_load_asks_again_when_a_stream_has_ended() -> None:
+    open_now = most = 0
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal open_now, most
+        await reader.readuntil(b"\r\n\r\n")
+        open_now += 1
+        most = max(most, open_now)
+        writer.write(head() + TOKEN + END)
+        await writer.drain()
+        open_now -= 1
+
+    async with serving_raw(answer) as port:
+        run = await drive(order(port, load=Closed(connections=3, requests=10)))
+    assert [trace.outcome for trace in traces(run)] == [Outcome.COMPLETED] * 10
+    assert most <= 3
+    due = [capture.times.scheduled_ns for capture in run.captures]
+    assert due == sorted(due)
+    assert due.count(run.began_ns) == 3
+
+
+async def test_ramp_spreads_the_first_requests() -> None:
+    async with serving_raw(saying(head(), END)) as port:
+        run = await drive(order(port, load=Closed(connections=4, ramp_s=0.04)))
+    due = [capture.times.scheduled_ns - run.began_ns for capture in run.captures]
+    assert due == [0, 10_000_000, 20_000_000, 30_000_000]
+
+
+async def test_open_load_is_due_by_its_schedule_whether_or_not_others_have_ended() -> None:
+    parts: dict[str, Any] = {"load": Open(per_s=1_000, requests=20, seed=1), "timeout_s": 0.1}
+    async with serving_raw(saying(head(), TOKEN, then="hold")) as port:
+        first, second = await drive_all([order(port, **parts), order(port, **parts)])
+    schedules = [[c.times.scheduled_ns - run.began_ns for c in run.captures] for run in (first, second)]
+    assert schedules[0] == schedules[1]
+    assert len(set(schedules[0])) == 20
+    assert {trace.outcome for trace in traces(first)} == {Outcome.STUCK}
+    for capture in first.captures:
+        assert capture.times.sent_ns is not None
+        assert capture.times.sent_ns >= capture.times.scheduled_ns - 2_000_000
+
+
+async def test_client_leaves_at_the_end_of_its_window_and_begins_nothing_more() -> None:
+    async with serving_raw(saying(head(), TOKEN, then="hold")) as port:
+        held, late = await drive_all(
+            [order(port, load=Closed(2), window_s=0.05), order(port, load=Open(10, 5, poisson=False), window_s=0.05)]
+        )
+    assert [trace.outcome for trace in traces(held)] == [Outcome.LEFT] * 2
+    assert [trace.outcome for trace in traces(late)] == [Outcome.LEFT]
+
+
+async def test_every_index_of_a_firehose_is_checked() -> None:
+    async with serving_null() as port:
+        counted, checked = await drive_all(
+            [order(port, target="/firehose?count=20000", mode=mode) for mode in ("count", "check")]
+        )
+    for run in (counted, checked):
+        assert run.captures[0].outcome is Outcome.COMPLETED
+        assert run.counted is not None
+        assert (run.counted.tokens, run.counted.missing, run.counted.duplicates) == (20_000, 0, 0)
+        assert run.counted.tokens_per_s > 0
+    assert [run.counted.checked for run in (counted, checked) if run.counted] == [0, 20_000]
+
+
+# --- TLS ---------------------------------------------------------------------------------------------------------
+
+
+async def test_certificate_has_to_be_valid_unless_said_otherwise() -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(Path(__file__).with_name("localhost.pem"))
+    async with serving_raw(saying(head(), TOKEN + END), ssl=context) as port:
+        strict, lenient, slow = await drive_all(
+            [
+                order(port, tls=True),
+                order(port, tls=True, tls_verify=False),
+                order(port, tls=True, tls_verify=False, reader=Paced(bytes_per_s=10_000)),
+            ]
+        )
+    assert strict.captures[0].outcome is Outcome.UNREACHABLE
+    assert "CERTIFICATE_VERIFY_FAILED" in strict.captures[0].detail
+    assert [traces(run)[0].outcome for run in (lenient, slow)] == [Outcome.COMPLETED] * 2
+
+
+async def test_plain_server_is_unreachable_over_tls() -> None:
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.write(b"this is no TLS")
+
+    async with serving_raw(answer) as port:
+        run = await drive(order(port, tls=True))
+    assert run.captures[0].outcome is Outcome.UNREACHABLE
+    assert "SSL" in run.captures[0].detail

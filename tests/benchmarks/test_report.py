@@ -1,0 +1,467 @@
+"""The report without a browser: one file that bears any results, keeps text text, and says what is missing."""
+
+from __future__ import annotations
+
+import json
+import re
+from base64 import b64encode
+from collections.abc import Callable
+from hashlib import sha256
+from html.parser import HTMLParser
+from itertools import combinations
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import pytest
+
+from benchmarks.measures.histograms import encoded, histogram_of
+from benchmarks.report import render, write
+from benchmarks.report.charts import latencies, losses
+from benchmarks.report.colours import SLOT_COUNT, Look, assign
+from benchmarks.report.columns import Column, number, shown
+from benchmarks.report.curves import PERCENTILES, mean_us, percentiles, pooled
+from benchmarks.report.marbles import diagram, story
+from benchmarks.report.markup import Markup, tag
+from benchmarks.results import Repeat, Results, Timeline
+from tests.benchmarks.made_up import EXTREME, cell, made_up_results, many_cells, repeat_of, stream
+
+__all__ = ()
+
+ROOT: Final = Path(__file__).parents[2]
+_MAY_RUN: Final = re.compile(r"<(script|style)([^>]*)>(.*?)</\1>", re.DOTALL)
+_VOID: Final = frozenset({"meta", "br"})
+
+
+@pytest.fixture(scope="module")
+def whole() -> str:
+    return render(made_up_results())
+
+
+class _Reader(HTMLParser):
+    """Checks that elements nest, and collects text, ids, links and attributes."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[str] = []
+        self.ids: list[str] = []
+        self.links: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.texts: list[str] = []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_startendtag(tag, attrs)
+        if tag not in _VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+        self.ids += [value or "" for name, value in attrs if name == "id"]
+        self.links += [value or "" for name, value in attrs if name in ("href", "src", "action")]
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if not self.open or self.open[-1] not in ("script", "style"):
+            self.texts.append(data)
+
+
+def _read(document: str) -> _Reader:
+    reader = _Reader()
+    reader.feed(document)
+    reader.close()
+    assert reader.open == []
+    return reader
+
+
+def _data(document: str) -> dict[str, Any]:
+    found = re.search(r'<script type="application/json" id="data">(.*?)</script>', document, re.DOTALL)
+    assert found is not None
+    return dict(json.loads(found[1]))
+
+
+# --- One file --------------------------------------------------------------------------------------------------------
+
+
+def test_report_names_nothing_outside_itself(whole: str) -> None:
+    reader = _read(whole)
+    assert all(link.startswith("#") for link in reader.links)
+    assert {link.removeprefix("#") for link in reader.links} <= set(reader.ids)
+    assert not {"link", "img", "iframe", "object", "base"} & set(reader.tags)
+    assert "@import" not in whole
+    assert "url(" not in whole
+
+
+def test_policy_allows_what_is_in_the_file_and_nothing_else(whole: str) -> None:
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', whole)
+    assert policy is not None
+    directives = dict(directive.strip().split(" ", 1) for directive in policy[1].split(";"))
+    assert directives["default-src"] == "'none'"
+    hashes = {"script": set[str](), "style": set[str]()}
+    for name, attributes, text in _MAY_RUN.findall(whole):
+        if "application/json" not in attributes:
+            hashes[name].add(f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'")
+    assert set(directives["script-src"].split()) == hashes["script"]
+    assert set(directives["style-src"].split()) == hashes["style"]
+
+
+def test_report_has_no_style_or_handler_in_an_attribute_which_the_policy_would_refuse(whole: str) -> None:
+    names = {name for name, _ in _read(whole).attributes}
+    assert not {name for name in names if name == "style" or name.startswith("on")}
+
+
+def test_ids_are_unique(whole: str) -> None:
+    ids = _read(whole).ids
+    assert len(ids) == len(set(ids))
+
+
+def test_report_keeps_the_licence_of_what_it_embeds(whole: str) -> None:
+    assert "Permission is hereby granted, free of charge" in whole
+    assert "Leon Sorokin" in whole
+
+
+def test_write_puts_the_same_document_into_a_file(tmp_path: Path) -> None:
+    results = EXTREME["one cell"]()
+    write(results, tmp_path / "report.html")
+    assert (tmp_path / "report.html").read_text("utf-8") == render(results)
+    assert [path.name for path in tmp_path.iterdir()] == ["report.html"]
+
+
+# --- Any results -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("make", EXTREME.values(), ids=list(EXTREME))
+def test_odd_results_give_a_whole_document(make: Callable[[], Results]) -> None:
+    reader = _read(render(make()))
+    assert "main" in reader.tags
+    assert {"timelines", "accounting", "client", "environment", "definitions", "elsewhere"} <= set(reader.ids)
+
+
+@pytest.mark.parametrize("make", EXTREME.values(), ids=list(EXTREME))
+def test_no_chart_is_empty(make: Callable[[], Results]) -> None:
+    for chart in _data(render(make())).values():
+        assert chart["views"]
+        assert all(view["panels"] for view in chart["views"])
+        lines = [line for view in chart["views"] for panel in view["panels"] for line in panel["lines"]]
+        assert all(len(line["x"]) == len(line["y"]) > 0 for line in lines)
+
+
+def test_text_of_results_stays_text() -> None:
+    document = render(EXTREME["text as markup"]())
+    reader = _read(document)
+    assert "img" not in reader.tags
+    assert reader.tags.count("script") == 3
+    assert not any(name.startswith("on") for name, _ in reader.attributes)
+    assert "<img src=x onerror=alert(1)></script><b>&" in "".join(reader.texts)
+    document.encode("utf-8")
+
+
+def test_missing_parts_are_said_in_words() -> None:
+    texts = " ".join(_read(render(EXTREME["nothing"]())).texts)
+    assert "No cell was measured" in texts
+    assert "no timeline to draw" in texts
+    assert "does not say what its measures mean" in texts
+
+
+def test_cell_with_an_error_is_a_row_and_its_words_stand_below() -> None:
+    texts = "".join(_read(render(EXTREME["errored"]())).texts)
+    assert "not measured: an error, see below" in texts
+    assert "Not measured, wholly or in part:rx drop fastthe server did not start" in texts
+
+
+def test_error_in_one_repeat_hides_no_figure_of_the_others() -> None:
+    results = EXTREME["one cell"]()
+    results.cells[0].error = "the second repeat failed"
+    texts = "".join(_read(render(results)).texts)
+    assert "error in a repeat, see below" in texts
+    assert "the second repeat failed" in texts
+    assert "not measured: " not in texts
+
+
+def test_interrupted_run_says_so_and_shows_what_was_left_out() -> None:
+    texts = "".join(_read(render(EXTREME["interrupted"]())).texts)
+    assert "Interrupted." in texts
+    assert "not measured: the run ended before" in texts
+
+
+def test_client_that_was_the_limit_is_a_banner() -> None:
+    texts = "".join(_read(render(EXTREME["client-bound"]())).texts)
+    assert "Client-bound. In 1 cell the load client was the limit" in texts
+    assert "97 % of its core were used" in texts
+
+
+def test_violations_are_a_banner_and_named() -> None:
+    texts = "".join(_read(render(EXTREME["violated"]())).texts)
+    assert "Accounting mismatch. In 300 places the counts do not add up" in texts
+    assert "stream 7: emitted 10 is not delivered 9" in texts
+    assert "and 100 more" in texts
+
+
+def test_good_run_has_no_banner(whole: str) -> None:
+    assert "Every stream adds up." in whole
+    assert "Accounting mismatch" not in whole
+    assert "Client-bound" not in whole
+
+
+def test_every_definition_is_printed_with_its_formula(whole: str) -> None:
+    texts = "".join(_read(whole).texts)
+    for words in made_up_results().definitions.values():
+        assert words["title"] in texts
+        assert words["formula"] in texts
+
+
+def test_answers_stand_before_all_figures(whole: str) -> None:
+    reader = _read(whole)
+    assert (
+        reader.ids.index("answers-title") < reader.ids.index("timelines-title") < reader.ids.index("scenario-0-title")
+    )
+    assert "Nothing was lost with" in "".join(reader.texts)
+
+
+# --- Numbers ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [
+        (0, "0"),
+        (1234567.8, "1,234,568"),
+        (99.96, "100"),
+        (12.34, "12.3"),
+        (1.234, "1.23"),
+        (0.01234, "0.012"),
+        (-5.5, "-5.50"),
+        (1e300, "1e+300"),
+    ],
+)
+def test_number_is_shown_with_about_three_digits(value: float, words: str) -> None:
+    assert shown(value) == words
+
+
+@pytest.mark.parametrize("value", [None, True, "5", float("nan"), float("inf"), 10**400])
+def test_what_is_no_finite_number_is_none(value: object) -> None:
+    assert number(value) is None
+
+
+def test_share_is_shown_in_per_cent() -> None:
+    column = Column.of("loss_share", {"loss_share": {"title": "Lost", "unit": "share"}})
+    assert column.value(0.125) == "12.5 %"
+
+
+def test_measure_without_a_definition_goes_by_its_name() -> None:
+    assert Column.of("odd_ms", {}).title == "odd ms"
+
+
+def _repeat(values_ms: list[float]) -> Repeat:
+    histogram = histogram_of(np.array([round(value * 1e6) for value in values_ms], np.int64))
+    return Repeat(measures={}, histograms=encoded({"x_us": histogram}))
+
+
+def test_percentile_curve_is_by_nearest_rank_over_all_repeats() -> None:
+    repeats = [_repeat([1.0, 2.0, 3.0, 4.0, 5.0]), _repeat([6.0, 7.0, 8.0, 9.0, 10.0])]
+    curve = dict(percentiles(pooled(repeats, "x_us")))
+    assert curve[PERCENTILES[50]] == pytest.approx(5_000, rel=2e-3)
+    assert curve[PERCENTILES[90]] == pytest.approx(9_000, rel=2e-3)
+    assert PERCENTILES[95] not in curve
+    assert curve[max(curve)] == pytest.approx(10_000, rel=2e-3)
+
+
+def test_percentile_curve_of_one_value_is_that_value() -> None:
+    curve = percentiles(pooled([_repeat([7.0])], "x_us"))
+    assert [value_us for _, value_us in curve] == pytest.approx([7_000, 7_000], rel=2e-3)
+
+
+def test_mean_is_within_the_histograms_rounding() -> None:
+    assert mean_us(pooled([_repeat([1.0, 2.0]), _repeat([30.0])], "x_us")) == pytest.approx(11_000, rel=2e-3)
+
+
+@pytest.mark.parametrize("text", ["", "x", "AAAA", "no histogram", "é"])
+def test_what_is_no_histogram_counts_as_none(text: str) -> None:
+    assert pooled([Repeat(measures={}, histograms={"x_us": text})], "x_us") is None
+
+
+def test_loss_is_set_against_speeds_in_their_order() -> None:
+    def reader(speed: str, loss: float) -> Any:
+        return cell("s", "flux", "drop", speed, [Repeat(measures={"loss_share": loss})])
+
+    cells = [
+        reader("fast", 0.0),
+        reader("paced:50tokens/s", 0.5),
+        reader("stalled:2s", 0.9),
+        reader("paced:9tokens/s", 0.8),
+    ]
+    chart = losses("key", cells, assign(["drop"]))
+    assert chart.ticks == ("9 tokens/s", "50 tokens/s", "as fast as it can")
+    assert chart.views[0].panels[0].lines[0].y == [80.0, 50.0, 0.0]
+
+
+def test_loss_at_one_speed_is_no_chart() -> None:
+    only = cell("s", "flux", "drop", "paced:50tokens/s", [Repeat(measures={"loss_share": 0.5})])
+    assert losses("key", [only], assign(["drop"])).views == []
+
+
+def test_cells_that_share_a_strategy_in_one_panel_go_by_their_names() -> None:
+    repeat = repeat_of([stream("drop", rate=400, count=20, read_gap_ms=1)])
+    cells = [cell("s", "flux", "drop", "fast", [repeat]) for _ in range(2)]
+    for count, each in enumerate(cells):
+        each.name = f"number {count}"
+    panel = latencies("key", cells, assign(["drop"])).views[0].panels[0]
+    assert [line.label for line in panel.lines] == ["number 0", "number 1"]
+
+
+# --- Markup ----------------------------------------------------------------------------------------------------------
+
+
+def test_text_and_attributes_are_escaped_and_markup_is_not() -> None:
+    element = tag("p", "<&\"'", Markup("<b>x</b>"), title='"<', class_="a", data_x=1, hidden=True, open=False)
+    expected = '<p title="&quot;&lt;" class="a" data-x="1" hidden>&lt;&amp;&quot;&#x27;<b>x</b></p>'
+    assert element == expected
+
+
+def test_what_html_cannot_hold_is_replaced() -> None:
+    assert tag("p", "a\0b\ud800c") == "<p>a\ufffdb?c</p>"
+
+
+# --- Timelines -------------------------------------------------------------------------------------------------------
+
+
+def _timeline(**others: Any) -> Timeline:
+    tokens = [[0.0, 1.0, 0.0, 0.0, 1.0, 2.0], [3.0, 4.0, 30.0, 30.0, 31.0, 40.0]]
+    fields: dict[str, Any] = {
+        "stream_id": "s",
+        "tokens": tokens,
+        "missing": [1, 2],
+        "held": [[0.0, 0.0], [20.0, 5.0]],
+        "ended_ms": 40.0,
+        "outcome": "completed",
+    }
+    return Timeline(**(fields | others))
+
+
+def _drawn(timeline: Timeline) -> str:
+    return diagram(timeline, name="n", look=Look(0), span=40.0, key="k")
+
+
+def test_timeline_shows_every_token_in_every_lane_and_every_loss() -> None:
+    drawn = _drawn(_timeline())
+    assert drawn.count('class="marble"') == 6
+    assert drawn.count('class="drop"') == 2
+    assert drawn.count('class="way"') == 2
+    assert drawn.count('class="held"') == 1
+    assert drawn.count('class="end"') == 1
+
+
+def test_lost_tokens_lie_between_those_beside_them() -> None:
+    places = [float(x) for x in re.findall(r'<circle cx="([\d.]+)"[^>]*class="drop"', _drawn(_timeline()))]
+    ways = re.findall(r'<polyline points="([\d.]+),', _drawn(_timeline()))
+    first, last = map(float, ways)
+    assert places == pytest.approx([first + (last - first) / 3, first + (last - first) * 2 / 3], abs=0.02)
+
+
+def test_merged_token_is_wide() -> None:
+    widths = [float(width) for width in re.findall(r'<rect [^>]*width="([\d.]+)"', _drawn(_timeline()))]
+    assert len(widths) == 3
+    assert min(widths) > 9
+
+
+def test_timeline_without_server_times_has_one_lane() -> None:
+    nothing = float("nan")
+    drawn = _drawn(_timeline(tokens=[[nothing, 1.0, nothing, nothing, nothing, 5.0]], missing=[], held=[]))
+    assert drawn.count('class="lane-line"') == 1
+    assert ">received</text>" in drawn
+
+
+def test_story_says_what_is_drawn() -> None:
+    assert story(_timeline()) == (
+        "5 tokens in 2 events, 2 between them lost, up to 4 merged into one, at most 5 seen held, the last one drawn "
+        "was 10 ms on its way."
+    )
+
+
+# --- Colours ---------------------------------------------------------------------------------------------------------
+
+
+def test_strategy_looks_the_same_whatever_stands_beside_it() -> None:
+    alone = assign(["latest"])["latest"]
+    assert assign(["buffer(3, drop_oldest)", "odd", "latest", "drop"])["latest"] == alone
+
+
+def test_strategies_of_the_presets_all_look_different() -> None:
+    rules = ("error", "drop_oldest", "drop_incoming", "drop_newest_held", "suspend")
+    names = ["missing", "error", "drop", "latest", "reduce", "suspend", "buffer(unbounded)", "buffer(256, suspend)"]
+    looks = assign([*names, *(f"buffer(32, {rule})" for rule in rules)])
+    assert len(set(looks.values())) == len(looks)
+
+
+def test_more_strategies_than_looks_share_them() -> None:
+    looks = assign(each.strategy for each in many_cells().cells)
+    assert {look.slot for look in looks.values()} <= set(range(SLOT_COUNT))
+    assert assign(str(count) for count in range(100))["99"] in set(assign(map(str, range(24))).values())
+
+
+# Linear RGB as people see it with a full deficiency of one kind: Machado, Oliveira and Fernandes, 2009, severity 1.
+_SEEN: Final = {
+    "all": np.eye(3),
+    "protanopia": np.array(
+        [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]
+    ),
+    "deuteranopia": np.array(
+        [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]
+    ),
+    "tritanopia": np.array(
+        [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]]
+    ),
+}
+_TO_LMS: Final = np.array(
+    [
+        [0.4122214708, 0.5363325363, 0.0514459929],
+        [0.2119034982, 0.6806995451, 0.1073969566],
+        [0.0883024619, 0.2817188376, 0.6299787005],
+    ]
+)
+_TO_OKLAB: Final = np.array(
+    [
+        [0.2104542553, 0.7936177850, -0.0040720468],
+        [1.9779984951, -2.4285922050, 0.4505937099],
+        [0.0259040371, 0.7827717662, -0.8086757660],
+    ]
+)
+
+
+def _colours(theme: int) -> dict[str, Any]:
+    """Return the custom properties of the light (0) or dark (1) theme as linear RGB."""
+    style = (ROOT / "benchmarks/report/report.css").read_text("utf-8")
+    blocks = re.findall(r":root[^{]*\{([^}]*--ground[^}]*)\}", style)
+    found: dict[str, Any] = {}
+    for name, code in re.findall(r"--([a-z0-9-]+): #([0-9a-f]{6});", blocks[theme]):
+        channels = np.array([int(code[at : at + 2], 16) / 255 for at in (0, 2, 4)])
+        found[name] = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return found
+
+
+def _contrast(one: Any, other: Any) -> float:
+    low, high = sorted(float(colour @ np.array([0.2126, 0.7152, 0.0722])) for colour in (one, other))
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("seen", _SEEN.values(), ids=list(_SEEN))
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+def test_colours_are_told_apart(theme: int, seen: Any) -> None:
+    colours = _colours(theme)
+    slots = [np.clip(seen @ colours[f"c{slot}"], 0, 1) for slot in range(SLOT_COUNT)]
+    labs = [_TO_OKLAB @ np.cbrt(_TO_LMS @ slot) for slot in slots]
+    # About five times what is just noticed when two colours touch.
+    assert min(float(np.linalg.norm(one - other)) for one, other in combinations(labs, 2)) > 0.07
+
+
+@pytest.mark.parametrize("theme", [0, 1], ids=["light", "dark"])
+def test_colours_stand_out_from_the_ground(theme: int) -> None:
+    colours = _colours(theme)
+    for slot in range(SLOT_COUNT):
+        assert _contrast(colours[f"c{slot}"], colours["paper"]) > 2.95
+    for name in ("ink", "muted", "accent", "wrong"):
+        assert _contrast(colours[name], colours["paper"]) > 4.5
+        assert _contrast(colours[name], colours["ground"]) > 4.5
