@@ -4,6 +4,7 @@
 PYTHON ?= python3
 PYTEST_ARGS ?=
 SERVE_ARGS ?=
+BENCH_ARGS ?= quick
 
 BIN := .venv/bin
 PACKAGES := streams servers benchmarks tests
@@ -18,10 +19,13 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help serve served test lint check microbench clean
+.PHONY: help bench serve served test lint check microbench clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
+
+bench: .venv/run ## compare the variants and their strategies over real sockets; BENCH_ARGS="full", "slow-reader", ...
+	$(BIN)/python -m benchmarks run $(BENCH_ARGS)
 
 serve: .venv/run ## the server and its page on http://127.0.0.1:8090; SERVE_ARGS="--port 8091" and so on
 	$(BIN)/python -m servers $(SERVE_ARGS)
