@@ -7,8 +7,9 @@ ones; the marbles that share an item are its way through the lanes.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
+from itertools import pairwise
 from math import inf
 
 from streams.arguments import positive_int, shown
@@ -167,6 +168,9 @@ class Lane:
     Attributes:
         name: of the stage.
         verb: what has happened to an item that passed: "emitted", "delivered".
+
+    Raises:
+        ValueError: marbles that go backwards in time.
     """
 
     name: str
@@ -177,10 +181,19 @@ class Lane:
     waits: tuple[Wait, ...] = ()
     held: Held | None = None
 
+    def __post_init__(self) -> None:
+        for before, marble in pairwise(self.marbles):
+            _check_time("the times of marbles", marble.at_ms, least=before.at_ms)
+
+    def instants_ms(self) -> Iterator[float]:
+        """Go through the times of marbles, bars and ticks, one after the other."""
+        yield from (marble.at_ms for marble in self.marbles)
+        yield from (bar.at_ms for bar in self.bars)
+        yield from (tick.at_ms for tick in self.ticks)
+
     def times_ms(self) -> Iterator[float]:
         """Go through every time that is known of this lane, in no order."""
-        for mark in (*self.marbles, *self.bars, *self.ticks):
-            yield mark.at_ms
+        yield from self.instants_ms()
         for wait in self.waits:
             yield wait.from_ms if wait.until_ms is None else wait.until_ms
         if self.held is not None:
@@ -202,7 +215,7 @@ class Diagram:
 
     lanes: tuple[Lane, ...]
     noun: str = "item"
-    span_ms: float = field(default=0.0)
+    span_ms: float = 0.0
 
     def __post_init__(self) -> None:
         if not self.lanes:

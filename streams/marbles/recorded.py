@@ -103,16 +103,20 @@ def _held(held: Iterable[tuple[float, float]], capacity: int | None) -> Held | N
     return Held(samples, capacity) if samples else None
 
 
-def _places(
-    times: Sequence[tuple[RecordedItem, float | None]], labels: Callable[[int], str]
-) -> tuple[Marble, ...]:
+def _places(times: Sequence[tuple[RecordedItem, float | None]], labels: Callable[[int], str]) -> tuple[Marble, ...]:
     marbles = [_marble(item, max(0.0, at_ms), labels) for item, at_ms in times if at_ms is not None]
-    return tuple(sorted(marbles, key=lambda marble: marble.at_ms))
+    return tuple(sorted(marbles, key=_at_ms))
 
 
 def _marble(item: RecordedItem, at_ms: float, labels: Callable[[int], str]) -> Marble:
-    label = span_label([labels(index) for index in range(item.index, item.index + item.merged)])
-    return Marble(at_ms, label, MarbleKind.MERGED if item.merged > 1 else MarbleKind.PASSED, item.index, item.merged)
+    if item.merged == 1:
+        return Marble(at_ms, labels(item.index), first=item.index)
+    label = span_label(labels(item.index), labels(item.index + item.merged - 1))
+    return Marble(at_ms, label, MarbleKind.MERGED, item.index, item.merged)
+
+
+def _at_ms(marble: Marble) -> float:
+    return marble.at_ms
 
 
 class _Emission:
@@ -135,11 +139,12 @@ class _Emission:
             return []
         indexes = {index for item in self._arrived for index in range(item.index, item.index + item.merged)}
         marbles = [self._marble(index, MarbleKind.PASSED, labels) for index in sorted(indexes.union(lost))]
-        return sorted(marbles, key=lambda marble: marble.at_ms)
+        return sorted(marbles, key=_at_ms)
 
     def losses(self, lost: Sequence[int], labels: Callable[[int], str]) -> list[Marble]:
         """Return a marble for each item that never arrived."""
-        return [self._marble(index, MarbleKind.DROPPED, labels) for index in lost]
+        marbles = [self._marble(index, MarbleKind.DROPPED, labels) for index in lost]
+        return sorted(marbles, key=_at_ms)
 
     def _marble(self, index: int, kind: MarbleKind, labels: Callable[[int], str]) -> Marble:
         known = kind is MarbleKind.PASSED and index in self._known

@@ -47,9 +47,9 @@ def diagram_of(
     return telling.diagram(capacity, span_ms)
 
 
-def span_label(labels: list[str]) -> str:
+def span_label(first: str, last: str) -> str:
     """Return what is written on several items joined."""
-    return labels[0] if len(labels) == 1 else f"{labels[0]}-{labels[-1]}"
+    return f"{first.strip()}-{last.strip()}"
 
 
 def _label(item: Any) -> str:
@@ -175,7 +175,8 @@ class _Telling:
         self._consumer.append(self._marble(at_ms, entry, MarbleKind.MERGED if entry.is_fold else MarbleKind.PASSED))
 
     def _marble(self, at_ms: float, entry: _Entry, kind: MarbleKind) -> Marble:
-        label = span_label([self._written[number] for number in entry.numbers])
+        first, last = self._written[entry.numbers[0]], self._written[entry.numbers[-1]]
+        label = span_label(first, last) if entry.is_fold else first
         return Marble(at_ms, label, kind, entry.numbers[0], len(entry.numbers))
 
 

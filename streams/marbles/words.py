@@ -15,7 +15,9 @@ _MOST_NAMED = 12
 def describe(diagram: Diagram) -> str:
     """Return what the diagram shows: what became of the items, what was held, how long it took and how it ended."""
     sentences = [*_fates(diagram), *_held(diagram), *_waits(diagram), *_delay(diagram), *_demand(diagram)]
-    sentences += [f"{lane.name.capitalize()}: {bar} at {ms_shown(bar.at_ms)}." for lane in diagram.lanes for bar in lane.bars]
+    sentences += [
+        f"{lane.name.capitalize()}: {bar} at {ms_shown(bar.at_ms)}." for lane in diagram.lanes for bar in lane.bars
+    ]
     return " ".join(sentences)
 
 
@@ -84,8 +86,10 @@ def _was(count: int) -> str:
 def _held(diagram: Diagram) -> Iterator[str]:
     for lane in diagram.lanes:
         if lane.held is not None and lane.held.samples:
-            capacity = "" if lane.held.capacity is None else f", beside a capacity of {lane.held.capacity:,}"
-            peak = f"At most {lane.held.peak:,g} {_was(int(lane.held.peak))} held" if lane.held.peak else "None was held"
+            capacity = "" if lane.held.capacity is None else f" (capacity {lane.held.capacity:,})"
+            peak = (
+                f"At most {lane.held.peak:,g} {_was(int(lane.held.peak))} held" if lane.held.peak else "None was held"
+            )
             yield f"{peak}{capacity}."
 
 
@@ -110,5 +114,5 @@ def _demand(diagram: Diagram) -> Iterator[str]:
     numbers = [tick.n for lane in diagram.lanes for tick in lane.ticks]
     if numbers:
         total = sum(numbers)
-        words = "without an end" if total >= UNBOUNDED else f"for {total:,} in all"
-        yield f"Demand changed {plural(len(numbers), 'time')}, {words}."
+        words = "in the end without bound" if total >= UNBOUNDED else f"{total:,} in all"
+        yield f"Demand was signalled {plural(len(numbers), 'time')}, {words}."
