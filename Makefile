@@ -19,7 +19,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help bench serve served test lint check microbench clean
+.PHONY: help bench serve served peers test lint check microbench clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -45,6 +45,9 @@ check: ## lint, then test
 
 served: .venv/peers ## measure the server beside its peers; SERVED_ARGS="firehose --quick" for one case
 	$(BIN)/python -m benchmarks.served $(or $(SERVED_ARGS),all)
+
+peers: .venv/peers ## build and measure other stacks that stream the same (Java, Node, Python); PEERS_ARGS=--quick
+	$(BIN)/python -m benchmarks.peers $(PEERS_ARGS)
 
 microbench: .venv/test .venv/bench ## measure the parts with pytest-benchmark; PYTEST_ARGS as above
 	$(BIN)/python -m pytest benchmarks/micro $(PYTEST_ARGS)

@@ -22,6 +22,8 @@ _PACKAGES: Final = (
     "numpy",
     "reactivex",
     "uvloop",
+    "aiohttp-sse",
+    "fastapi",
     "sse-starlette",
     "starlette",
     "uvicorn",
@@ -42,6 +44,7 @@ def environment() -> dict[str, Any]:
         "cores": asdict(cores()),
         "packages": {name: _version(name) for name in _PACKAGES},
         "node": _printed_by("node", "--version"),
+        "java": _printed_by("java", "--version"),
         "commit": _printed_by("git", "rev-parse", "HEAD"),
         "dirty": None if (changed := _printed_by("git", "status", "--porcelain")) is None else bool(changed),
     }

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from importlib.util import find_spec
-from pathlib import Path
 from typing import Final
 from urllib.parse import urlencode
+
+from benchmarks.peers.registry import Peer, peer
 
 __all__ = (
     "AIOHTTP",
@@ -35,6 +34,7 @@ class Contender:
         path: where its server streams.
         query: what goes with every request: variant and strategy of ours.
         missing: what has to be installed; empty: all is there.
+        warm_up_s: how long it has to stream until it is as fast as it becomes; see `benchmarks.peers.registry.Peer`.
     """
 
     name: str
@@ -42,6 +42,17 @@ class Contender:
     path: str = "/stream"
     query: Mapping[str, str] = field(default_factory=dict[str, str])
     missing: str = ""
+    warm_up_s: float = 0.0
+
+    @staticmethod
+    def of_peer(peer: Peer) -> Contender:
+        """Take a peer in, which is built if it has to be; one that lacks something has no command.
+
+        Raises:
+            RuntimeError: it cannot be built.
+        """
+        missing = peer.missing()
+        return Contender(peer.name, () if missing else peer.command(), peer.path, peer.query, missing, peer.warm_up_s)
 
     def target(self, **parameters: object) -> str:
         """Return path and query of a request for `parameters`, which all contenders understand."""
@@ -49,24 +60,10 @@ class Contender:
 
 
 _SERVE: Final = (sys.executable, "-m", "servers", "--host", "127.0.0.1", "--port", "0")
-_PEERS: Final = "benchmarks.served.peers"
 
 
 def _ours(name: str, **query: str) -> Contender:
     return Contender(name, _SERVE, "/v1/chat/stream", {"source": "counter", "profile": "completion", **query})
-
-
-def _peer(name: str, module: str, *packages: str) -> Contender:
-    absent = [package for package in packages if find_spec(package) is None]
-    missing = f"{', '.join(absent)}: pip install 'tokenweir[peers]'" if absent else ""
-    return Contender(name, (sys.executable, "-m", f"{_PEERS}.{module}"), missing=missing)
-
-
-def _node() -> Contender:
-    script = Path(__file__).parent / "peers" / "node_write.mjs"
-    node = shutil.which("node")
-    missing = "" if node else "node: Node.js 20 or later"
-    return Contender("Node res.write", (node or "node", str(script)), missing=missing)
 
 
 FLUX: Final = _ours("flux buffer/suspend", variant="flux", strategy="buffer", capacity="256", overflow="suspend")
@@ -74,8 +71,8 @@ RX: Final = _ours("rx buffer unbounded", variant="rx", strategy="buffer", capaci
 EMITTER: Final = _ours("emitter suspend", variant="emitter", strategy="suspend")
 OURS: Final = (FLUX, RX, EMITTER)
 
-SSE_STARLETTE: Final = _peer("sse-starlette", "sse_starlette_events", "sse_starlette", "starlette", "uvicorn")
-STARLETTE: Final = _peer("Starlette StreamingResponse", "starlette_stream", "starlette", "uvicorn")
-AIOHTTP: Final = _peer("aiohttp write", "aiohttp_write")
-RAW: Final = _peer("raw transport.write", "raw_protocol")
-NODE: Final = _node()
+SSE_STARLETTE: Final = Contender.of_peer(peer("sse-starlette"))
+STARLETTE: Final = Contender.of_peer(peer("Starlette StreamingResponse"))
+AIOHTTP: Final = Contender.of_peer(peer("aiohttp write"))
+RAW: Final = Contender.of_peer(peer("raw transport.write"))
+NODE: Final = Contender.of_peer(peer("Node res.write"))

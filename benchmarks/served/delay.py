@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
+from benchmarks.processes import ServerProcess, on_core, running_all
 from benchmarks.served.client import arrivals_of, open_readers, run, undisturbed
 from benchmarks.served.contenders import OURS, RAW, Contender
-from benchmarks.processes import ServerProcess, on_core, running_all
 from benchmarks.served.report import Result, percentile
 
 __all__ = ("FULL", "QUICK", "DelaySize", "delay")

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
+from benchmarks.processes import ServerProcess, on_core, running, running_all
 from benchmarks.served.client import CLIENT_LIMIT, Pull, pull, undisturbed
 from benchmarks.served.contenders import AIOHTTP, EMITTER, FLUX, NODE, RX, SSE_STARLETTE, Contender
-from benchmarks.processes import ServerProcess, on_core, running_all
 from benchmarks.served.report import Result, skipped
 
-__all__ = ("FULL", "QUICK", "FirehoseSize", "firehose")
+__all__ = ("FULL", "QUICK", "FirehoseSize", "firehose", "pull_anew", "warm_up")
 
 _CASE: Final = "firehose"
+_WARM_UPS: Final = 2
 _GOALS: Final = (
     (FLUX, SSE_STARLETTE, 20.0),
     (FLUX, AIOHTTP, 5.0),
@@ -32,10 +34,14 @@ class FirehoseSize:
     Attributes:
         tokens: in one stream.
         rounds: in each of which every contender sends one stream. One round more comes first and does not count.
+        least: tokens of the first stream of `warm_up`, and the least of the others.
+        about_s: how long its other streams should take.
     """
 
     tokens: int = 200_000
     rounds: int = 5
+    least: int = 10_000
+    about_s: float = 3.0
 
 
 FULL: Final = FirehoseSize()
@@ -56,6 +62,35 @@ def _play_rounds(present: Sequence[Contender], size: FirehoseSize) -> dict[str, 
             for contender, server in zip(present, servers, strict=True):
                 pulls[contender.name].append(_pull(contender, server, size.tokens))
     return {name: each[1:] for name, each in pulls.items()}
+
+
+def pull_anew(contender: Contender, size: FirehoseSize) -> Pull:
+    """Read one stream of a new server that has been warmed up.
+
+    Raises:
+        RuntimeError: the server did not start.
+        ConnectionError, TimeoutError: a stream ended before it was due, or brought nothing.
+    """
+    with running(contender.command) as server, on_core(1), undisturbed():
+        return _pull(contender, server, warm_up(contender, server, size))
+
+
+def warm_up(contender: Contender, server: ServerProcess, size: FirehoseSize) -> int:
+    """Read streams for as long as the contender needs, and at least two; return how many tokens take `about_s` then.
+
+    Contenders are up to a hundred times as fast as each other. So each stream has as many tokens as the one before says
+    that its server sends in `about_s`, up to `tokens`. None is left before it ends: there are servers that go on
+    generating for a client that has gone, and what comes next would be measured beside that.
+
+    Raises:
+        ConnectionError, TimeoutError: a stream ended before it was due, or brought nothing.
+    """
+    tokens, read, began_s = min(size.least, size.tokens), 0, time.monotonic()
+    while read < _WARM_UPS or time.monotonic() < began_s + contender.warm_up_s:
+        rate = _pull(contender, server, tokens).frames_per_s
+        tokens = min(max(round(rate * size.about_s), size.least), size.tokens)
+        read += 1
+    return tokens
 
 
 def _pull(contender: Contender, server: ServerProcess, tokens: int) -> Pull:

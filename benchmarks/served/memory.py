@@ -1,26 +1,32 @@
 """Memory of one open stream that is silent: what the server's process grows by, over many of them.
 
-One frame is sent on each, then nothing. Memory of the kernel's sockets is not in the process.
+One frame is sent on each, then nothing; or the next one is long not due. Memory of the kernel's sockets is not in the
+process.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Final
+from typing import Final, NamedTuple
 
-from benchmarks.served.client import open_readers, run
-from benchmarks.served.contenders import AIOHTTP, OURS, Contender
 from benchmarks.processes import HAS_PROC, ServerProcess, on_core, running
+from benchmarks.served.client import Reader, open_readers, run
+from benchmarks.served.contenders import AIOHTTP, OURS, Contender
 from benchmarks.served.report import Result
 
-__all__ = ("FULL", "QUICK", "MemorySize", "memory")
+__all__ = ("FULL", "HANGING", "PAUSED", "QUICK", "Grown", "MemorySize", "grow", "memory")
 
 _CASE: Final = "memory"
 _ALLOWED_MORE_KIB: Final = 4.0
-_FIRST_TIMEOUT_S: Final = 60.0
+
+HANGING: Final[Mapping[str, object]] = {"count": 10, "rate": 0, "hang_after": 1}
+"""A source that says nothing more behind its first token."""
+
+PAUSED: Final[Mapping[str, object]] = {"count": 10, "rate": 0.001}
+"""A source whose second token is due after a quarter of an hour."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +37,16 @@ class MemorySize:
         streams: open at a time.
         rounds: each with a new process of every server.
         settle_s: from the last first frame to the reading.
+        before: streams that are open before, and stay: what the first ones bring along once, modules for example,
+            belongs to no stream.
+        first_timeout_s: how long their first frames are waited for.
     """
 
     streams: int = 2_000
     rounds: int = 3
     settle_s: float = 1.0
+    before: int = 1
+    first_timeout_s: float = 60.0
 
 
 FULL: Final = MemorySize()
@@ -51,26 +62,54 @@ def memory(size: MemorySize) -> list[Result]:
     kib: dict[str, list[float]] = {contender.name: [] for contender in (*OURS, AIOHTTP)}
     for _ in range(size.rounds):
         for contender in (*OURS, AIOHTTP):
-            kib[contender.name].append(_kib_per_stream(contender, size))
+            kib[contender.name].append(_all_begun(contender, size))
     return [_result(ours.name, wanted, kib[ours.name], kib[AIOHTTP.name]) for ours in OURS]
 
 
-def _kib_per_stream(contender: Contender, size: MemorySize) -> float:
+class Grown(NamedTuple):
+    """What one server grew by."""
+
+    kib_per_stream: float
+    begun: int
+    """Streams whose first frame had come by then."""
+
+
+def grow(contender: Contender, size: MemorySize, silent: Mapping[str, object] = HANGING) -> Grown:
+    """Measure one new server.
+
+    Args:
+        contender: whose.
+        size: its `rounds` are not looked at.
+        silent: what is asked of a stream, so that it falls silent behind its first token.
+
+    Raises:
+        RuntimeError: the server did not start, or the system does not tell its memory.
+        ConnectionError: a connection was refused.
+    """
     with running(contender.command) as server, on_core(1):
-        return run(_grow(contender, server, size))
+        return run(_grow(server, contender.target(**silent), size))
 
 
-async def _grow(contender: Contender, server: ServerProcess, size: MemorySize) -> float:
-    target = contender.target(count=10, rate=0, hang_after=1)
-    # What the first stream brings along once, modules for example, belongs to no stream.
-    async with open_readers(server.port, target, 1) as readers:
-        await readers[0].first
+async def _grow(server: ServerProcess, target: str, size: MemorySize) -> Grown:
+    async with open_readers(server.port, target, size.before) as readers:
+        await _begun(readers, size)
         before = server.rss_bytes()
         async with open_readers(server.port, target, size.streams) as more:
-            async with asyncio.timeout(_FIRST_TIMEOUT_S):
-                await asyncio.gather(*(reader.first for reader in more))
-            await asyncio.sleep(size.settle_s)
-            return (server.rss_bytes() - before) / 1024 / size.streams
+            begun = await _begun(more, size)
+            return Grown((server.rss_bytes() - before) / 1024 / size.streams, begun)
+
+
+async def _begun(readers: Sequence[Reader], size: MemorySize) -> int:
+    await asyncio.wait([reader.first for reader in readers], timeout=size.first_timeout_s)
+    await asyncio.sleep(size.settle_s)
+    return sum(reader.first.done() and reader.transport is not None for reader in readers)
+
+
+def _all_begun(contender: Contender, size: MemorySize) -> float:
+    grown = grow(contender, size)
+    if grown.begun < size.streams:
+        raise TimeoutError(f"{contender.name} began {grown.begun} of {size.streams} streams")
+    return grown.kib_per_stream
 
 
 def _result(name: str, wanted: str, ours: Sequence[float], theirs: Sequence[float]) -> Result:

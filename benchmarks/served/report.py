@@ -4,23 +4,17 @@ from __future__ import annotations
 
 import json
 import math
-import os
-import platform
-import subprocess
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any, Final, cast
 
 from rich.table import Table
 
-from benchmarks.processes import cores
+from benchmarks.environment import environment
 
-__all__ = ("Result", "environment", "percentile", "skipped", "table", "to_json")
+__all__ = ("Result", "percentile", "skipped", "table", "to_json")
 
 _FORMAT_VERSION: Final = 1
-_PACKAGES: Final = ("tokenweir", "aiohttp", "reactivex", "uvloop", "sse-starlette", "starlette", "uvicorn", "httptools")
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,40 +84,3 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(item) for item in cast("Sequence[Any]", value)]
     return value
-
-
-def environment() -> dict[str, Any]:
-    """Say on what it was measured."""
-    return {
-        "python": platform.python_version(),
-        "system": platform.platform(),
-        "cpu": _cpu_model(),
-        "cpu_count": os.cpu_count(),
-        "cores": asdict(cores()),
-        "packages": {name: _version(name) for name in _PACKAGES},
-        "node": _printed_by("node", "--version"),
-        "commit": _printed_by("git", "rev-parse", "HEAD"),
-    }
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def _cpu_model() -> str:
-    path = Path("/proc/cpuinfo")
-    lines = path.read_text().splitlines() if path.exists() else []
-    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
-    return names[0] if names else platform.processor()
-
-
-def _printed_by(*command: str) -> str | None:
-    folder = Path(__file__).parent
-    try:
-        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=10, check=True)
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return done.stdout.strip()

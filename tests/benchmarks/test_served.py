@@ -7,17 +7,18 @@ import json
 import math
 import sys
 from collections.abc import Sequence
+from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
-from benchmarks.served.client import Arrival, arrivals_of
+from benchmarks.processes import HAS_PROC, running
+from benchmarks.served.client import Arrival, Pull, arrivals_of
 from benchmarks.served.contenders import NODE, SSE_STARLETTE, STARLETTE, Contender
 from benchmarks.served.delay import DelaySize, delay
-from benchmarks.served.firehose import FirehoseSize, firehose
+from benchmarks.served.firehose import FirehoseSize, firehose, pull_anew, warm_up
 from benchmarks.served.memory import MemorySize, memory
-from benchmarks.served.paced import PacedSize, largest_that_holds, paced
-from benchmarks.processes import HAS_PROC, running
+from benchmarks.served.paced import Attempt, PacedSize, largest_that_holds, paced
 from benchmarks.served.report import Result, percentile, skipped, table, to_json
 from benchmarks.served.stalled import StalledSize, stalled
 
@@ -63,8 +64,8 @@ def test_percentile_of_nothing_is_no_number() -> None:
 @pytest.mark.parametrize(
     ("limit", "tried", "found"),
     [
-        (0, [100, 50, 25, 12], 0),
-        (99, [100, 50, 75, 87], 87),
+        (0, [100, 50, 25, 12, 6, 3, 1], 0),
+        (99, [100, 50, 75, 87, 93], 93),
         (450, [100, 200, 400, 800, 600, 500, 450], 450),
         (10_000, [100, 200, 400, 800, 1_600], 1_600),
     ],
@@ -83,6 +84,58 @@ async def test_number_is_doubled_until_it_fails_and_then_bisected(limit: int, tr
 def test_missing_peer_is_one_line_that_says_what_to_install() -> None:
     result = skipped("firehose", "ours beside another", ">= 2 x", "another: pip install another")
     assert (result.met, result.note) == (None, "install another: pip install another")
+
+
+@pytest.mark.parametrize(
+    ("server_share", "delivered_share", "repeated"),
+    [(0.5, 0.9, True), (None, 0.9, True), (0.95, 0.9, False), (0.1, 0.1, False)],
+)
+def test_miss_is_repeated_only_if_the_machine_may_have_caused_it(
+    server_share: float | None, delivered_share: float, *, repeated: bool
+) -> None:
+    attempt = Attempt(50, 1.0, 30.0, delivered_share, server_share, 0.1)
+    assert (attempt.holds, attempt.may_be_the_machine) == (False, repeated)
+
+
+@pytest.mark.parametrize(
+    ("rates", "asked"),
+    [
+        ([500.0, 700.0, 900.0], [100, 1_000, 1_400]),
+        ([1e6, 1e6, 1e6], [100, 5_000, 5_000]),
+        ([10.0, 10.0, 10.0], [100, 100, 100]),
+    ],
+)
+def test_stream_of_a_new_server_is_as_long_as_the_one_before_says_and_never_left_before_its_end(
+    monkeypatch: pytest.MonkeyPatch, rates: Sequence[float], asked: Sequence[int]
+) -> None:
+    left, counts = iter(rates), list[tuple[int, str]]()
+
+    def pull(_: int, target: str, count: int) -> Pull:
+        counts.append((count, target))
+        return Pull(next(left), 0.1)
+
+    monkeypatch.setattr("benchmarks.served.firehose.pull", pull)
+    idle = (sys.executable, "-c", "import time; print('http://127.0.0.1:1', flush=True); time.sleep(60)")
+    pulled = pull_anew(Contender("idle", idle), FirehoseSize(tokens=5_000, least=100, about_s=2.0))
+    assert counts == [(count, f"/stream?count={count}&rate=0") for count in asked]
+    assert pulled.frames_per_s == rates[-1]
+
+
+def test_server_is_warmed_up_for_as_long_as_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds, pulled = iter(range(100)), list[int]()
+
+    def pull(_: int, __: str, count: int) -> Pull:
+        pulled.append(count)
+        return Pull(1_000.0, 0.1)
+
+    monkeypatch.setattr("benchmarks.served.firehose.pull", pull)
+    clock = SimpleNamespace(monotonic=lambda: float(next(seconds)))
+    monkeypatch.setattr("benchmarks.served.firehose.time", clock)
+    idle = (sys.executable, "-c", "import time; print('http://127.0.0.1:1', flush=True); time.sleep(60)")
+    with running(idle) as server:
+        size = FirehoseSize(tokens=5_000, least=100, about_s=2.0)
+        assert warm_up(Contender("compiled", idle, warm_up_s=6.0), server, size) == 2_000
+    assert len(pulled) > 2
 
 
 def test_json_has_null_for_what_is_no_number() -> None:

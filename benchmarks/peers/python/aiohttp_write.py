@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from aiohttp import web
 
-from benchmarks.served.peers.asked import END, Asked, frame, listen, run
+from benchmarks.peers.python.asked import END, Asked, frame, run
+from benchmarks.peers.python.on_aiohttp import serve
 
 __all__ = ("stream",)
 
@@ -17,7 +16,7 @@ async def stream(request: web.Request) -> web.StreamResponse:
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "Cache-Control": "no-cache"})
     await response.prepare(request)
     for index in asked.indexes:
-        due_ns = await asked.due(index) if asked.rate else 0
+        due_ns = await asked.due(index) if asked.rate else None
         await response.write(frame(index, asked.payload(index, due_ns)))
     await asked.hang()
     await response.write(frame("end", END))
@@ -25,14 +24,5 @@ async def stream(request: web.Request) -> web.StreamResponse:
     return response
 
 
-async def _serve() -> None:
-    app = web.Application()
-    app.router.add_get("/stream", stream)
-    runner = web.AppRunner(app, access_log=None)
-    await runner.setup()
-    await web.SockSite(runner, listen()).start()
-    await asyncio.get_running_loop().create_future()
-
-
 if __name__ == "__main__":
-    run(_serve())
+    run(serve(stream))

@@ -9,11 +9,14 @@ import sys
 import time
 from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 
-__all__ = ("END", "Asked", "frame", "listen", "run")
+__all__ = ("END", "END_FIELDS", "Asked", "frame", "listen", "run")
 
-END = json.dumps({"ended": True, "message": ""})
+END_FIELDS: Final[Mapping[str, object]] = {"ended": True, "message": ""}
+"""What the last event says."""
+
+END: Final = json.dumps(END_FIELDS)
 """The payload of the last event."""
 
 
@@ -24,7 +27,7 @@ class Asked:
     Attributes:
         count: how many tokens.
         rate: tokens per second, on an absolute schedule that is caught up with; 0: as fast as possible.
-        trace: put the due time and the time of emission into each payload.
+        trace: put the index, the due time and the time of emission into each payload.
         hang_after: stay silent for ever after so many tokens; None: end.
         start_ns: when the schedule began.
     """
@@ -59,13 +62,19 @@ class Asked:
             await asyncio.sleep(ahead_ns / 1e9)
         return due_ns
 
-    def payload(self, index: int, due_ns: int) -> str:
-        """Encode one token with the standard library, as users of these stacks do."""
-        payload: dict[str, Any] = {"ended": False, "message": str(index)}
+    def fields(self, index: int, due_ns: int | None) -> dict[str, Any]:
+        """Return what one token's payload says. `due_ns` None: it was due when it was emitted."""
+        fields: dict[str, Any] = {"ended": False, "message": str(index)}
         if self.trace:
-            payload["due_ns"] = due_ns
-            payload["emitted_ns"] = time.monotonic_ns()
-        return json.dumps(payload)
+            emitted_ns = time.monotonic_ns()
+            fields["seq"] = index
+            fields["due_ns"] = emitted_ns if due_ns is None else due_ns
+            fields["emitted_ns"] = emitted_ns
+        return fields
+
+    def payload(self, index: int, due_ns: int | None) -> str:
+        """Encode one token with the standard library, as users of these stacks do."""
+        return json.dumps(self.fields(index, due_ns))
 
     async def hang(self) -> None:
         """Wait for ever, if that was asked for."""

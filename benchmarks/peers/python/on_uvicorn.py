@@ -1,11 +1,11 @@
-"""How the ASGI peers run: uvicorn as `uvicorn[standard]` sets it up, without its access log."""
+"""How the ASGI peers run: uvicorn as `uvicorn[standard]` sets it up (uvloop, httptools), without its access log."""
 
 from __future__ import annotations
 
 import uvicorn
 from starlette.applications import Starlette
 
-from benchmarks.served.peers.asked import listen
+from benchmarks.peers.python.asked import listen
 
 __all__ = ("serve",)
 

@@ -6,7 +6,7 @@ import asyncio
 from typing import cast
 from urllib.parse import parse_qsl, urlsplit
 
-from benchmarks.served.peers.asked import END, Asked, frame, listen, run
+from benchmarks.peers.python.asked import END, Asked, frame, listen, run
 
 __all__ = ("RawProtocol",)
 
@@ -51,7 +51,7 @@ class RawProtocol(asyncio.Protocol):
     async def _stream(self, asked: Asked, transport: asyncio.Transport) -> None:
         transport.write(_HEAD)
         for index in asked.indexes:
-            due_ns = await asked.due(index) if asked.rate else 0
+            due_ns = await asked.due(index) if asked.rate else None
             transport.write(frame(index, asked.payload(index, due_ns)))
             if not self._writable.is_set():
                 await self._writable.wait()

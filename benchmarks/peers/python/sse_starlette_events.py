@@ -9,8 +9,8 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.routing import Route
 
-from benchmarks.served.peers.asked import END, Asked
-from benchmarks.served.peers.on_uvicorn import serve
+from benchmarks.peers.python.asked import END, Asked
+from benchmarks.peers.python.on_uvicorn import serve
 
 __all__ = ("stream",)
 
@@ -22,7 +22,7 @@ async def stream(request: Request) -> EventSourceResponse:
 
 async def _events(asked: Asked) -> AsyncIterator[dict[str, str]]:
     for index in asked.indexes:
-        due_ns = await asked.due(index) if asked.rate else 0
+        due_ns = await asked.due(index) if asked.rate else None
         yield {"event": "message", "id": f"peer-{index}", "data": asked.payload(index, due_ns)}
     await asked.hang()
     yield {"event": "message", "id": "peer-end", "data": END}

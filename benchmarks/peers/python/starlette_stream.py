@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.routing import Route
 
-from benchmarks.served.peers.asked import END, Asked, frame
-from benchmarks.served.peers.on_uvicorn import serve
+from benchmarks.peers.python.asked import END, Asked, frame
+from benchmarks.peers.python.on_uvicorn import serve
 
 __all__ = ("stream",)
 
@@ -22,7 +22,7 @@ async def stream(request: Request) -> StreamingResponse:
 
 async def _frames(asked: Asked) -> AsyncIterator[bytes]:
     for index in asked.indexes:
-        due_ns = await asked.due(index) if asked.rate else 0
+        due_ns = await asked.due(index) if asked.rate else None
         yield frame(index, asked.payload(index, due_ns))
     await asked.hang()
     yield frame("end", END)

@@ -1,0 +1,142 @@
+"""What came of running ours and the peers in one run: rows, as a file with a version and as a table.
+
+A row is one contender in one case. Its ratio is ours (flux) divided by it, so that 2 means twice its streams, its
+tokens/s or its memory; ratios are taken round by round, and the row has their median.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+from rich.table import Table
+
+from benchmarks.results import ResultsError, write_whole
+
+__all__ = ("FORMAT", "VERSION", "Comparison", "Row", "Skipped", "load", "save", "table")
+
+FORMAT: Final = "tokenweir-peers"
+VERSION: Final = 1
+
+
+class Row(msgspec.Struct, kw_only=True):
+    """One contender in one case.
+
+    Attributes:
+        case: firehose, paced or memory.
+        contender: who.
+        stack: what it runs on.
+        unit: of the values.
+        values: one for each round; None: it failed in it.
+        value: their median; None: it failed in all.
+        ratio: the median of ours divided by it; None: there is none.
+        goal: what the ratio was wanted to be; empty: nothing.
+        met: whether it is; None: there is no goal, or no ratio.
+        note: what a reader of the number must know.
+    """
+
+    case: str
+    contender: str
+    stack: str
+    unit: str
+    values: list[float | None]
+    value: float | None
+    ratio: float | None = None
+    goal: str = ""
+    met: bool | None = None
+    note: str = ""
+
+
+class Skipped(msgspec.Struct, kw_only=True):
+    """A peer that was not measured.
+
+    Attributes:
+        contender: which.
+        stack: what it runs on.
+        reason: one line: what to install, or how its build failed.
+        failed: whether it is the build; else something is not installed.
+    """
+
+    contender: str
+    stack: str
+    reason: str
+    failed: bool = False
+
+
+class Comparison(msgspec.Struct, kw_only=True):
+    """One run.
+
+    Attributes:
+        quick: whether the sizes were those of a first look.
+        environment: on what it was measured, see `benchmarks.environment`.
+        rows: by case, then in the order of the contenders.
+        skipped: who is not in them.
+        format: tells the file from any other JSON.
+        version: of the format.
+    """
+
+    quick: bool
+    environment: dict[str, Any]
+    rows: list[Row]
+    skipped: list[Skipped] = []
+    format: str = FORMAT
+    version: int = VERSION
+
+    @property
+    def has_failures(self) -> bool:
+        """Whether something could not be built, or failed in a round."""
+        return any(each.failed for each in self.skipped) or any(None in row.values for row in self.rows)
+
+
+def save(comparison: Comparison, path: Path) -> None:
+    """Write it as JSON.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    write_whole(path, msgspec.json.format(msgspec.json.encode(comparison), indent=1) + b"\n")
+
+
+def load(path: Path) -> Comparison:
+    """Read what `save` has written.
+
+    Raises:
+        ResultsError: it cannot be read, is something else, or of another version.
+    """
+    try:
+        data = path.read_bytes()
+        head = msgspec.json.decode(data, type=dict[str, Any])
+        if (found := (head.get("format"), head.get("version"))) != (FORMAT, VERSION):
+            raise ResultsError(f"{path} has format and version {found}; accepted are {(FORMAT, VERSION)}")
+        return msgspec.json.decode(data, type=Comparison)
+    except (OSError, msgspec.MsgspecError) as error:
+        raise ResultsError(f"{path} is no comparison with peers: {error}") from error
+
+
+def table(comparison: Comparison) -> Table:
+    """Lay it out for people."""
+    laid_out = Table(title="Against other stacks")
+    for heading in ("case", "contender", "stack"):
+        laid_out.add_column(heading, overflow="fold")
+    for heading in ("value", "ours / theirs"):
+        laid_out.add_column(heading, justify="right")
+    for heading in ("goal", "met", "note"):
+        laid_out.add_column(heading, overflow="fold")
+    before = ""
+    for row in comparison.rows:
+        if row.case != before:
+            laid_out.add_section()
+        laid_out.add_row(row.case if row.case != before else "", *_cells(row))
+        before = row.case
+    laid_out.add_section()
+    for each in comparison.skipped:
+        laid_out.add_row("skipped", each.contender, each.stack, "-", "-", "", "-", each.reason)
+    return laid_out
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    value = "-" if row.value is None else f"{row.value:,.{0 if row.value >= 100 else 1}f} {row.unit}"
+    ratio = "-" if row.ratio is None else f"{row.ratio:.2f} x"
+    met = {True: "yes", False: "no", None: "-"}[row.met]
+    return row.contender, row.stack, value, ratio, row.goal, met, row.note

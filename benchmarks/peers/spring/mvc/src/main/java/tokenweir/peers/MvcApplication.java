@@ -1,0 +1,13 @@
+package tokenweir.peers;
+
+import org.springframework.boot.SpringApplication;
+import org.springframework.boot.autoconfigure.SpringBootApplication;
+
+/** Spring MVC on Tomcat. */
+@SpringBootApplication
+public class MvcApplication {
+    /** Takes --port (0: a free one) and --threads (of the pool that feeds the emitters). */
+    public static void main(String[] arguments) {
+        SpringApplication.run(MvcApplication.class, arguments);
+    }
+}

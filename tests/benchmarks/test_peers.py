@@ -1,0 +1,335 @@
+"""The peers: each streams what ours does; what is missing is said in a line; one run becomes rows, a table, a file."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from typer.testing import CliRunner
+
+from benchmarks.load.client import drive
+from benchmarks.load.plan import LoadOrder
+from benchmarks.peers import npm
+from benchmarks.peers.__main__ import app
+from benchmarks.peers.comparison import Comparison, Row, Skipped, load, save, table
+from benchmarks.peers.registry import PEERS, Need, Peer, Stack, package, peer, program
+from benchmarks.peers.side_by_side import CASES, Case, Sample, Size, compare
+from benchmarks.processes import HAS_PROC, ServerProcess, running
+from benchmarks.results import ResultsError
+from benchmarks.scenarios.cells import Transport
+from benchmarks.served.contenders import FLUX, OURS, Contender
+from benchmarks.served.firehose import FirehoseSize
+from benchmarks.served.memory import MemorySize
+from benchmarks.served.paced import PacedSize
+from benchmarks.traces.captures import Outcome
+from benchmarks.traces.parsing import parse
+
+__all__ = ()
+
+TOKENS = 100
+WARM = FirehoseSize(tokens=300, least=100, about_s=0.01)
+TINY = Size(
+    rounds=2,
+    firehose=WARM,
+    paced=PacedSize(first=2, most=2, warm_up_s=0.05, window_s=0.1, rest_s=0.01, firehose=WARM),
+    memory=MemorySize(streams=3, before=1, settle_s=0.01, first_timeout_s=5),
+)
+
+Serve = Callable[[Peer], ServerProcess]
+
+
+# --- What they stream --------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def serve() -> Iterator[Serve]:
+    """Start a peer's server, one for all peers that it streams for."""
+    servers: dict[tuple[str, ...], ServerProcess] = {}
+    with ExitStack() as stack:
+
+        def start(wanted: Peer) -> ServerProcess:
+            if missing := wanted.missing():
+                pytest.skip(f"install {missing}")
+            command = wanted.command()
+            if command not in servers:
+                servers[command] = stack.enter_context(running(command))
+            return servers[command]
+
+        yield start
+
+
+# The first build of a stack fetches what it needs.
+@pytest.mark.timeout(900)
+@pytest.mark.slow
+@pytest.mark.parametrize("rate", [0, 2_000])
+@pytest.mark.parametrize("wanted", PEERS, ids=lambda each: each.name)
+async def test_peer_streams_every_token_once_in_order_and_ends(serve: Serve, wanted: Peer, rate: int) -> None:
+    target = Contender.of_peer(wanted).target(count=TOKENS, rate=rate, trace=1)
+    (capture,) = (await drive(LoadOrder(host="127.0.0.1", port=serve(wanted).port, target=target))).captures
+    trace = parse(capture, profile="completion", transport=Transport.SSE, keep_texts=True)
+    assert (trace.outcome, trace.detail) == (Outcome.COMPLETED, "")
+    assert trace.texts == tuple(str(index) for index in range(TOKENS))
+    assert trace.seq is not None
+    assert trace.seq.tolist() == list(range(TOKENS))
+    assert trace.due_ns is not None
+    assert trace.emitted_ns is not None
+    assert (trace.emitted_ns <= trace.received_ns).all()
+    assert (trace.due_ns[1:] >= trace.due_ns[:-1]).all()
+
+
+# --- Who they are ------------------------------------------------------------------------------------------------
+
+
+def test_no_two_contenders_have_one_name() -> None:
+    names = [each.name for each in (*PEERS, *OURS)]
+    assert sorted(names) == sorted(set(names))
+
+
+def test_all_stacks_take_part() -> None:
+    assert {each.stack for each in PEERS} == set(Stack)
+
+
+def test_unknown_peer_is_an_error_with_the_names() -> None:
+    with pytest.raises(ValueError, match=r"must be one of .*sse-starlette.*; got 'nobody'"):
+        peer("nobody")
+
+
+def lacking(*needs: Need) -> Peer:
+    def build() -> tuple[str, ...]:
+        raise AssertionError("it is built although something is missing")
+
+    return Peer("another", Stack.NODE, needs, build)
+
+
+def test_missing_tools_are_one_line_that_says_what_to_install() -> None:
+    there = program("python3", "Python")
+    absent = [program("no-such-java", "Java 17"), program("no-such-jdk", "Java 17"), package("no_such_package")]
+    line = "no-such-java, no-such-jdk: Java 17; no_such_package: pip install 'tokenweir[peers]'"
+    assert lacking(there, *absent).missing() == line
+    assert lacking(there).missing() == ""
+
+
+def test_peer_that_lacks_something_is_not_built() -> None:
+    contender = Contender.of_peer(lacking(program("no-such-java", "Java 17")))
+    assert (contender.command, contender.missing) == ((), "no-such-java: Java 17")
+
+
+def test_node_that_is_not_there_is_an_error_that_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    with pytest.raises(RuntimeError, match=r"npm is not on the PATH: install Node\.js 20"):
+        npm.command("better_sse.mjs", packages=True)
+    with pytest.raises(RuntimeError, match=r"node is not on the PATH: install Node\.js 20"):
+        npm.command("http_write.mjs", packages=False)
+
+
+# --- One run -----------------------------------------------------------------------------------------------------
+
+
+def made_up(name: str, stack: Stack) -> Peer:
+    return Peer(name, stack, (), lambda: ("never started",))
+
+
+def case_of(values: dict[str, list[float | str]], goal: tuple[str, float] | None = None) -> Case:
+    """Give back the values in turn; a text is an error with it."""
+    left = {name: iter(each) for name, each in values.items()}
+
+    def measure(contender: Contender, _: Size) -> Sample:
+        value = next(left[contender.name])
+        if isinstance(value, str):
+            raise ConnectionError(value)
+        return Sample(value)
+
+    return Case("made up", "tokens/s", measure, lambda _: goal)
+
+
+def rows_of(theirs: list[float | str], goal: tuple[str, float] | None = None) -> dict[str, Row]:
+    values: dict[str, list[float | str]] = {each.name: [8.0, 2.0] for each in OURS}
+    case = case_of({**values, "slow": theirs}, goal)
+    came = compare([made_up("slow", Stack.NODE)], TINY, cases=[case])
+    return {row.contender: row for row in came.rows}
+
+
+def test_ratio_is_the_median_of_the_rounds_ratios_of_ours_to_theirs() -> None:
+    rows = rows_of([4.0, 0.5], (">=", 3.0))
+    slow = rows["slow"]
+    assert (slow.values, slow.value, slow.ratio) == ([4.0, 0.5], 2.25, 3.0)
+    assert (slow.goal, slow.met, slow.stack) == (">= 3 x", True, "Node.js")
+    assert (rows[FLUX.name].ratio, rows[FLUX.name].goal, rows[FLUX.name].stack) == (None, "", "tokenweir")
+
+
+@pytest.mark.parametrize(
+    ("goal", "met"), [((">", 1.0), False), ((">=", 1.0), True), (("<", 1.0), False), (("<", 1.1), True)]
+)
+def test_goal_has_a_sign_and_a_limit(goal: tuple[str, float], *, met: bool) -> None:
+    assert rows_of([8.0, 2.0], goal)["slow"].met is met
+
+
+def test_round_that_failed_has_no_value_and_a_note() -> None:
+    slow = rows_of(["it broke", 1.0])["slow"]
+    assert (slow.values, slow.value, slow.ratio, slow.note) == ([None, 1.0], 1.0, 2.0, "failed: it broke")
+
+
+def test_peer_that_always_failed_meets_no_goal_and_misses_none() -> None:
+    slow = rows_of(["it broke", "it broke"], ("<", 1.0))["slow"]
+    assert (slow.value, slow.ratio, slow.met, slow.note) == (None, None, None, "failed: it broke")
+
+
+def test_peer_that_held_nothing_has_no_ratio() -> None:
+    slow = rows_of([0.0, 0.0], (">=", 1.0))["slow"]
+    assert (slow.value, slow.ratio, slow.met) == (0.0, None, None)
+
+
+@pytest.mark.parametrize("whose", [FLUX.name, "slow"])
+def test_value_that_is_a_bound_is_shown_but_has_no_ratio_and_no_verdict(whose: str) -> None:
+    def measure(contender: Contender, _: Size) -> Sample:
+        return Sample(8.0, "the true number is higher", comparable=contender.name != whose)
+
+    case = Case("made up", "streams", measure, lambda _: (">=", 0.5))
+    (*_, slow) = compare([made_up("slow", Stack.NODE)], TINY, cases=[case]).rows
+    assert (slow.contender, slow.value, slow.ratio, slow.met) == ("slow", 8.0, None, None)
+
+
+def test_stacks_that_compile_while_they_run_are_warmed_up_for_longer() -> None:
+    seconds = {each.stack: each.warm_up_s for each in PEERS}
+    assert seconds[Stack.PYTHON] == 0 < seconds[Stack.NODE] < seconds[Stack.SPRING_MVC] == seconds[Stack.SPRING_WEBFLUX]
+
+
+def test_rounds_are_interleaved() -> None:
+    measured: list[str] = []
+
+    def measure(contender: Contender, _: Size) -> Sample:
+        measured.append(contender.name)
+        return Sample(1.0)
+
+    compare([made_up("slow", Stack.NODE)], TINY, cases=[Case("made up", "", measure, lambda _: None)])
+    assert measured == [*(each.name for each in OURS), "slow"] * 2
+
+
+def test_missing_peer_and_failed_build_are_one_line_each_and_the_run_goes_on() -> None:
+    def build() -> tuple[str, ...]:
+        raise RuntimeError("no disk")
+
+    broken = Peer("broken", Stack.NODE, (), build)
+    came = compare([lacking(program("no-such-java", "Java 17")), broken], TINY, cases=[])
+    assert [(each.contender, each.reason, each.failed) for each in came.skipped] == [
+        ("another", "install no-such-java: Java 17", False),
+        ("broken", "no disk", True),
+    ]
+    assert came.has_failures
+
+
+@pytest.mark.parametrize(
+    ("case", "name", "goal"),
+    [
+        ("firehose", "MVC SseEmitter, 5 threads", (">", 1.0)),
+        ("firehose", "WebFlux Flux BUFFER", (">", 1.0)),
+        ("firehose", "WebFlux Flowable BUFFER", None),
+        ("firehose", "sse-starlette", None),
+        ("paced", "aiohttp write", (">=", 1.75)),
+        ("paced", "Node res.write", (">=", 0.8)),
+        ("paced", "WebFlux Flux BUFFER", (">=", 0.8)),
+        ("memory", "MVC Flux BUFFER", ("<", 1.0)),
+        ("memory", "WebFlux Flux BUFFER", ("<", 1.0)),
+        ("memory", "Node better-sse", None),
+    ],
+)
+def test_goals_are_those_of_their_case_and_stack(case: str, name: str, goal: tuple[str, float] | None) -> None:
+    (found,) = [each for each in CASES if each.name == case]
+    assert found.goal(peer(name)) == goal
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not HAS_PROC, reason="memory of a process is read from Linux's /proc")
+def test_every_case_measures_ours_and_a_peer() -> None:
+    came = compare([peer("raw transport.write")], replace(TINY, rounds=1))
+    assert [row.note for row in came.rows if row.note.startswith("failed")] == []
+    assert not came.has_failures
+    assert len(came.rows) == len(CASES) * (len(OURS) + 1)
+    assert {row.value for row in came.rows if row.case == "paced"} <= {0.0, 1.0, 2.0}
+
+
+# --- Table and file ----------------------------------------------------------------------------------------------
+
+
+def comparison() -> Comparison:
+    ours = Row(case="paced", contender="ours", stack="tokenweir", unit="streams", values=[2_400.0], value=2_400.0)
+    theirs = Row(
+        case="paced",
+        contender="theirs",
+        stack="Node.js",
+        unit="streams",
+        values=[1_100.0, None],
+        value=1_100.0,
+        ratio=2.18,
+        goal=">= 0.8 x",
+        met=True,
+        note="failed: it broke",
+    )
+    skipped = Skipped(contender="another", stack="Spring MVC", reason="install java: Java 17")
+    return Comparison(quick=True, environment={"cpu": "any"}, rows=[ours, theirs], skipped=[skipped])
+
+
+def test_table_has_every_row_and_who_was_skipped() -> None:
+    console = Console(width=200, file=io.StringIO(), record=True)
+    console.print(table(comparison()))
+    lines = [" ".join(line.replace("│", " ").split()) for line in console.export_text().splitlines()]
+    assert "paced ours tokenweir 2,400 streams - -" in lines
+    assert "theirs Node.js 1,100 streams 2.18 x >= 0.8 x yes failed: it broke" in lines
+    assert "skipped another Spring MVC - - - install java: Java 17" in lines
+
+
+def test_file_is_read_as_it_was_written(tmp_path: Path) -> None:
+    path = tmp_path / "peers.json"
+    save(comparison(), path)
+    assert load(path) == comparison()
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("{", "is no comparison with peers"),
+        ("[]", "is no comparison with peers"),
+        ('{"format": "tokenweir-results", "version": 1}', "accepted are"),
+        ('{"format": "tokenweir-peers", "version": 2}', "accepted are"),
+        ('{"format": "tokenweir-peers", "version": 1}', "is no comparison with peers"),
+    ],
+)
+def test_file_of_another_kind_is_an_error_in_words(tmp_path: Path, text: str, said: str) -> None:
+    path = tmp_path / "peers.json"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ResultsError, match=said):
+        load(path)
+
+
+# --- The command -------------------------------------------------------------------------------------------------
+
+
+def test_command_prints_the_table_writes_the_file_and_fails_only_with_what_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+
+    def came(peers: list[Peer], *_: object, **__: object) -> Comparison:
+        asked.extend(each.name for each in peers)
+        return comparison()
+
+    monkeypatch.setattr("benchmarks.peers.__main__.compare", came)
+    path = tmp_path / "peers.json"
+    ended = CliRunner().invoke(app, ["--quick", "--only", "node", "--output", str(path)])
+    assert ended.exit_code == 1  # a round of it failed
+    assert "Against other stacks" in ended.output
+    assert asked == ["Node res.write", "Node better-sse"]
+    assert json.loads(path.read_text("utf-8"))["format"] == "tokenweir-peers"
+
+
+@pytest.mark.parametrize("arguments", [["--only", "nobody"], ["--output", "no-such-folder/peers.json"]])
+def test_wrong_argument_ends_the_command_before_any_work(arguments: list[str]) -> None:
+    ended = CliRunner().invoke(app, arguments)
+    assert ended.exit_code == 2
+    assert arguments[0] in ended.output
