@@ -584,8 +584,7 @@ class OverflowBuffer(Generic[T]):
         self._effects.append((_call, self._on_ready))
         self._on_ready = None
         self._awaited = self.direct = False
-        if len(self._held) <= self._room:
-            self._gate = self._room
+        self._open_gate()
 
     def _decide_unsettled(
         self, item: T, intake: deque[Any] | _Nowhere, now_ns: int, resume: Resume | None
@@ -767,6 +766,9 @@ class OverflowBuffer(Generic[T]):
         self.direct = awaited and self._demand == UNBOUNDED and not self._held
         if awaited or not is_active or self._suspended or self._ttl_ns is not None:
             return
+        self._open_gate()
+
+    def _open_gate(self) -> None:
         # An item behind the room may have been moved there after its thread looked: that thread must not pass.
         if len(self._held) <= self._room:
             self._gate = self._room

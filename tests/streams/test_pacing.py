@@ -157,6 +157,45 @@ async def test_play_unpaced_is_due_when_it_is_emitted() -> None:
     assert before_ns <= times_ns[0] <= times_ns[-1] <= time.monotonic_ns()
 
 
+@pytest.mark.parametrize("rate", [0, 1e9], ids=["unpaced", "paced"])
+async def test_play_offers_first_and_sends_what_would_suspend(rate: float) -> None:
+    offered, sent = Collector(), Collector()
+    results = [EmitResult.OK, EmitResult.OK, EmitResult.DROPPED, EmitResult.WOULD_SUSPEND]
+
+    def offer(token: Token) -> EmitResult:
+        result = results[token.index]
+        if result is not EmitResult.WOULD_SUSPEND:
+            offered.tokens.append(token)
+        return result
+
+    assert await play(counted(4, rate=rate), sent.send, offer=offer) is None
+
+    assert ([token.index for token in offered.tokens], [token.index for token in sent.tokens]) == ([0, 1, 2], [3])
+
+
+@pytest.mark.parametrize("rate", [0, 1e9], ids=["unpaced", "paced"])
+async def test_play_ends_when_an_offer_or_a_send_says_that_the_stream_has_ended(rate: float) -> None:
+    consumer = Collector()
+
+    async def send(token: Token) -> EmitResult:
+        await consumer.send(token)
+        return EmitResult.FAIL_CANCELLED
+
+    ended = await play(counted(4, rate=rate), send, offer=lambda token: EmitResult.WOULD_SUSPEND)
+    assert (ended, consumer.texts) == (EmitResult.FAIL_CANCELLED, ["0"])
+
+    ended = await play(counted(4, rate=rate), send, offer=lambda token: EmitResult.FAIL_OVERFLOW)
+    assert (ended, consumer.texts) == (EmitResult.FAIL_OVERFLOW, ["0"])
+
+
+async def test_play_with_a_first_token_later_sends_the_others_as_they_are_taken() -> None:
+    clock, consumer = VirtualClock(), Collector()
+    task = asyncio.create_task(play(counted(3, ttft_ms=100), consumer.send, clock=clock))
+    await clock.advance_async(100)
+    assert await task is None
+    assert [(token.due_ns, token.emitted_ns) for token in consumer.tokens] == [(100 * NS_PER_MS, 100 * NS_PER_MS)] * 3
+
+
 async def test_play_paced_sends_each_token_when_it_is_due() -> None:
     clock, consumer = VirtualClock(start_ns=7), Collector()
     task = asyncio.create_task(play(counted(3, rate=20, ttft_ms=100), consumer.send, clock=clock))

@@ -179,6 +179,7 @@ def stack_depth() -> int:
 
 
 @pytest.mark.slow
+@pytest.mark.no_cover  # a trace function for each of so many lines is ten times the test
 @pytest.mark.parametrize("make", DEEP.values(), ids=DEEP)
 async def test_3_03_a_hundred_thousand_requests_inside_on_next_do_not_deepen_the_stack(
     make: Callable[[], Publisher[int]],
