@@ -17,6 +17,8 @@ from benchmarks.report.colours import Look, assign
 from benchmarks.report.columns import Column, number
 from benchmarks.report.markup import Markup, joined, tag
 from benchmarks.results import CellResult, Results, Timeline
+from streams.marbles import describe
+from streams.marbles.look import STYLE
 
 __all__ = ("page",)
 
@@ -140,26 +142,29 @@ def _timelines(cells: Sequence[CellResult], looks: Mapping[str, Look]) -> Markup
     ]
     note = tag(
         "p",
-        "A piece of one recorded stream per strategy. Time runs to the right; a line leads from when a token left the "
-        "source to when the reader had it. Those with the same reader have the same scale.",
+        "A piece of one recorded stream per strategy; what came behind its last token is not drawn, but for the end. "
+        "Time runs to the right, at the same scale for those with the same reader. A line leads from when a token left "
+        "the source to when the reader had it. A full marble is a token; a wide one stands for several, merged into "
+        "one event; a hollow one, crossed out, was lost. A pale one left the source at a time that was not recorded, "
+        "and is placed by those beside it. How many were held is what the server counted now and then.",
         class_="note",
     )
     return _section(
         "timelines",
         "One stream per strategy, token by token",
         note,
-        marbles.key(),
         tag("div", *figures, class_="panels timelines"),
     )
 
 
 def _timeline(index: int, cell: CellResult, timeline: Timeline, looks: Mapping[str, Look], span: float) -> Markup:
     name = f"{cell.variant} {cell.strategy}, reader {cell.reader}"
-    drawn = marbles.diagram(timeline, name=name, look=looks[cell.strategy], span=span, key=f"timeline-{index}")
+    diagram = marbles.diagram(cell, timeline, span)
     head = tag("figcaption", tag("b", cell.strategy), tag("span", f"{cell.variant}, {cell.reader}, {cell.scenario}"))
-    story = tag("p", marbles.story(timeline), class_="note")
+    story = tag("p", describe(diagram), class_="note")
+    drawn = marbles.drawn(diagram, name=name, key=f"timeline-{index}")
     box = tag("div", drawn, class_="scroll", tabindex=0, role="region", aria_label=f"Timeline of {name}")
-    return tag("figure", head, story, box, class_="timeline")
+    return tag("figure", head, story, box, class_=f"timeline {looks[cell.strategy].css}")
 
 
 def _one_per_strategy(cells: Sequence[CellResult]) -> list[tuple[CellResult, Timeline]]:
@@ -223,7 +228,7 @@ def _file(results: Results, main: Markup, scenarios: Sequence[_Scenario], drawn:
     script = "\n".join(scripts)
     title = f"tokenweir benchmark{': ' + results.preset if results.preset else ''}"
     return Template(ours.joinpath("template.html").read_text("utf-8")).substitute(
-        policy=_policy(style, [library, script]),
+        policy=_policy([style, STYLE], [library, script]),
         title=tag("title", title),
         style=style,
         heading=_heading(results),
@@ -236,10 +241,11 @@ def _file(results: Results, main: Markup, scenarios: Sequence[_Scenario], drawn:
     )
 
 
-def _policy(style: str, scripts: Iterable[str]) -> str:
+def _policy(styles: Iterable[str], scripts: Iterable[str]) -> str:
     """Return a content security policy that allows what is in the file and no request at all."""
-    allowed = " ".join(_hash(script) for script in scripts)
-    return f"default-src 'none'; script-src {allowed}; style-src {_hash(style)}; base-uri 'none'; form-action 'none'"
+    style_hashes, script_hashes = (" ".join(map(_hash, texts)) for texts in (styles, scripts))
+    allowed = f"script-src {script_hashes}; style-src {style_hashes}"
+    return f"default-src 'none'; {allowed}; base-uri 'none'; form-action 'none'"
 
 
 def _hash(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from base64 import b64encode
 from collections.abc import Callable
@@ -18,12 +19,13 @@ import pytest
 from benchmarks.measures.histograms import encoded, histogram_of
 from benchmarks.report import render, write
 from benchmarks.report.charts import latencies, losses
-from benchmarks.report.colours import SLOT_COUNT, Look, assign
+from benchmarks.report.colours import SLOT_COUNT, assign
 from benchmarks.report.columns import Column, number, shown
 from benchmarks.report.curves import PERCENTILES, mean_us, percentiles, pooled
-from benchmarks.report.marbles import diagram, story
+from benchmarks.report.marbles import diagram, span_ms
 from benchmarks.report.markup import Markup, tag
 from benchmarks.results import Repeat, Results, Timeline
+from streams.marbles import Bar, BarKind, Held, Lane, MarbleKind
 from tests.benchmarks.made_up import EXTREME, cell, made_up_results, many_cells, repeat_of, stream
 
 __all__ = ()
@@ -341,44 +343,95 @@ def _timeline(**others: Any) -> Timeline:
     return Timeline(**(fields | others))
 
 
-def _drawn(timeline: Timeline) -> str:
-    return diagram(timeline, name="n", look=Look(0), span=40.0, key="k")
+def _lanes(timeline: Timeline, *, span: float = 40.0, **request: str) -> dict[str, Lane]:
+    of = cell("s", "flux", "drop", "fast")
+    of.parameters = {"request": request}
+    return {lane.name: lane for lane in diagram(of, timeline, span).lanes}
 
 
 def test_timeline_shows_every_token_in_every_lane_and_every_loss() -> None:
-    drawn = _drawn(_timeline())
-    assert drawn.count('class="marble"') == 6
-    assert drawn.count('class="drop"') == 2
-    assert drawn.count('class="way"') == 2
-    assert drawn.count('class="held"') == 1
-    assert drawn.count('class="end"') == 1
+    lanes = _lanes(_timeline())
+    assert {name: [item for marble in lane.marbles for item in marble.items] for name, lane in lanes.items()} == {
+        "source": [0, 1, 2, 3, 4, 5, 6],
+        "boundary": [1, 2],
+        "socket": [0, 3, 4, 5, 6],
+        "client": [0, 3, 4, 5, 6],
+    }
+    assert [marble.kind for marble in lanes["client"].marbles] == [MarbleKind.PASSED, MarbleKind.MERGED]
+    assert [marble.kind for marble in lanes["boundary"].marbles] == [MarbleKind.DROPPED] * 2
 
 
-def test_lost_tokens_lie_between_those_beside_them() -> None:
-    places = [float(x) for x in re.findall(r'<circle cx="([\d.]+)"[^>]*class="drop"', _drawn(_timeline()))]
-    ways = re.findall(r'<polyline points="([\d.]+),', _drawn(_timeline()))
-    first, last = map(float, ways)
-    assert places == pytest.approx([first + (last - first) / 3, first + (last - first) * 2 / 3], abs=0.02)
-
-
-def test_merged_token_is_wide() -> None:
-    widths = [float(width) for width in re.findall(r'<rect [^>]*width="([\d.]+)"', _drawn(_timeline()))]
-    assert len(widths) == 3
-    assert min(widths) > 9
+def test_lost_tokens_lie_between_those_beside_them_as_an_estimate() -> None:
+    source = _lanes(_timeline())["source"]
+    assert [(marble.at_ms, marble.about) for marble in source.marbles[:4]] == [
+        (0, False),
+        (pytest.approx(10), True),
+        (pytest.approx(20), True),
+        (30, False),
+    ]
 
 
 def test_timeline_without_server_times_has_one_lane() -> None:
-    nothing = float("nan")
-    drawn = _drawn(_timeline(tokens=[[nothing, 1.0, nothing, nothing, nothing, 5.0]], missing=[], held=[]))
-    assert drawn.count('class="lane-line"') == 1
-    assert ">received</text>" in drawn
+    lanes = _lanes(_timeline(tokens=[[7.0, 1.0, math.nan, math.nan, math.nan, 5.0]], missing=[], held=[]))
+    assert list(lanes) == ["client"]
 
 
-def test_story_says_what_is_drawn() -> None:
-    assert story(_timeline()) == (
-        "5 tokens in 2 events, 2 between them lost, up to 4 merged into one, at most 5 seen held, the last one drawn "
-        "was 10 ms on its way."
-    )
+def test_rows_without_an_index_or_a_time_are_not_drawn() -> None:
+    rows = [[math.nan, 1, 0, 0, 0, 5.0], [-1, 1, 0, 0, 0, 5.0], [2.0, 1, 9.0], [], [3.0]]
+    assert span_ms(_timeline(tokens=rows)) == 0
+
+
+def test_piece_ends_before_a_token_that_claims_to_be_more_than_can_be_drawn() -> None:
+    assert span_ms(_timeline(tokens=[[0, 1, 0, 0, 1, 2], [1, 10**9, 3, 3, 4, 5]])) == 2
+
+
+@pytest.mark.parametrize(
+    ("outcome", "bar"),
+    [
+        ("completed", Bar(40, BarKind.COMPLETED)),
+        ("left", Bar(40, BarKind.CANCELLED)),
+        ("failed", Bar(40, BarKind.FAILED)),
+        ("not_a_stream", Bar(40, BarKind.FAILED, "not a stream")),
+    ],
+)
+def test_end_of_a_stream_is_a_bar_at_the_client(outcome: str, bar: Bar) -> None:
+    assert _lanes(_timeline(outcome=outcome))["client"].bars == (bar,)
+
+
+@pytest.mark.parametrize("ended_ms", [None, math.nan, 40.5, -1.0])
+def test_end_that_is_not_known_or_behind_the_piece_is_not_drawn(ended_ms: float | None) -> None:
+    assert _lanes(_timeline(ended_ms=ended_ms))["client"].bars == ()
+
+
+def test_boundary_shows_what_was_counted_within_the_piece_and_its_capacity() -> None:
+    held = [[20.0, 5.0], [0.0, 0.0], [30.0, -1.0], [35.0, math.nan], [41.0, 9.0]]
+    boundary = _lanes(_timeline(held=held), strategy="buffer", capacity="32")["boundary"]
+    assert boundary.held == Held(((0.0, 0.0), (20.0, 5.0)), 32)
+
+
+@pytest.mark.parametrize("capacity", ["unbounded", "", "-1", "²"])
+def test_capacity_that_is_no_number_has_no_line(capacity: str) -> None:
+    assert _lanes(_timeline(), capacity=capacity)["boundary"].held == Held(((0.0, 0.0), (20.0, 5.0)))
+
+
+def test_counts_that_are_all_0_do_not_say_that_nothing_was_held() -> None:
+    assert _lanes(_timeline(held=[[0.0, 0.0], [20.0, 0.0]]))["boundary"].held is None
+
+
+def test_span_is_the_least_length_of_the_axis() -> None:
+    of = cell("s", "flux", "drop", "fast")
+    assert span_ms(_timeline()) == 40
+    assert diagram(of, _timeline(), 90.0).span_ms == 90
+
+
+def test_every_timeline_is_told_in_words_and_has_its_strategys_colour(whole: str) -> None:
+    figures = re.findall(r'<figure class="timeline (s\d) style\d">.*?<p class="note">(.*?)</p>', whole)
+    cells = made_up_results().cells
+    looks = assign(each.strategy for each in cells)
+    recorded = {each.strategy for each in cells if each.repeats[0].timeline is not None}
+    assert len(figures) == whole.count('class="marble-diagram"') == len(recorded)
+    assert {slot for slot, _ in figures} == {f"s{looks[strategy].slot}" for strategy in recorded}
+    assert all("tokens were emitted" in words for _, words in figures)
 
 
 # --- Colours ---------------------------------------------------------------------------------------------------------

@@ -42,6 +42,16 @@ _COLOURED: Final = """(name) => {
     const wanted = r + (g << 8) + (b << 16) - 2 ** 24;
     return new Int32Array(data.buffer).filter((pixel) => pixel === wanted).length;
 }"""
+# Of the marbles that passed: how many there are, and how many have not the colour of their strategy.
+_MARBLES: Final = """() => {
+    const marbles = [...document.querySelectorAll('.timeline .md-mark.md-passed:not(.md-about)')];
+    const others = marbles.filter((marble) => {
+        const code = getComputedStyle(marble.closest('figure')).getPropertyValue('--c').trim();
+        const channels = [1, 3, 5].map((at) => parseInt(code.slice(at, at + 2), 16));
+        return getComputedStyle(marble).fill !== `rgb(${channels.join(', ')})`;
+    });
+    return [marbles.length, others.length];
+}"""
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
 
@@ -136,7 +146,7 @@ def test_every_chart_has_pixels(visit: Callable[..., Visit], screen: dict[str, A
     drawn = page.evaluate(_DRAWN)
     assert len(drawn) == page.locator("[data-view]:not([hidden]) .plot").count() > 10
     assert min(drawn) > 500
-    assert page.locator("svg.marbles .marble").count() > 100
+    assert page.locator(".timeline svg [data-kind]").count() > 100
     bars = page.locator(".track").evaluate_all("tracks => tracks.map(each => each.getBBox().width)")
     assert len(bars) > 30
     assert min(bars) > 0
@@ -153,6 +163,19 @@ def test_charts_take_the_colours_of_the_scheme(visit: Callable[..., Visit]) -> N
     page.emulate_media(color_scheme="dark")
     page.wait_for_function(f"() => ({_COLOURED})('--c0') > 50")
     assert page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--c0')") != light
+
+
+def test_timelines_have_the_colours_of_strategies_on_every_ground(visit: Callable[..., Visit]) -> None:
+    page = visit(color_scheme="light").page
+    inks: list[str] = []
+    for scheme, media in (("light", "screen"), ("dark", "screen"), ("dark", "print")):
+        page.emulate_media(color_scheme=scheme, media=media)
+        marbles, others = page.evaluate(_MARBLES)
+        assert marbles > 100
+        assert others == 0
+        name = page.locator(".timeline svg text").first
+        inks.append(name.evaluate("text => getComputedStyle(text).fill"))
+    assert inks[0] == inks[2] != inks[1]
 
 
 def test_paper_is_light_and_has_the_charts_larger_than_their_places(visit: Callable[..., Visit]) -> None:
@@ -254,7 +277,7 @@ def test_tables_bars_and_timelines_need_no_script(browser: Any, report: Path) ->
     page.goto(report.as_uri())
     assert page.locator(".figures tbody tr").count() > 15
     assert page.locator(".bars li").count() > 30
-    assert page.locator("svg.marbles").count() > 5
+    assert page.locator(".timeline svg").count() > 5
     assert "need JavaScript" in page.locator("noscript").inner_text()
     context.close()
 
