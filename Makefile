@@ -11,6 +11,8 @@ PACKAGES := streams servers benchmarks tests
 
 # Only a full run can cover everything.
 COVERAGE := $(if $(strip $(PYTEST_ARGS)),,--cov)
+# One process per core; the tests of a file share what it sets up.
+WORKERS := $(if $(strip $(PYTEST_ARGS)),,-n auto --dist loadfile)
 
 # pip builds this project in an environment of its own; older versions read the first name for it, newer ones the second.
 export PIP_CONSTRAINT := constraints.txt
@@ -19,7 +21,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help bench serve served peers test lint check microbench clean
+.PHONY: help bench claims serve served peers test lint check microbench clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -31,7 +33,7 @@ serve: .venv/run ## the server and its page on http://127.0.0.1:8090; SERVE_ARGS
 	$(BIN)/python -m servers $(SERVE_ARGS)
 
 test: .venv/test .venv/peers ## set up and run all tests; PYTEST_ARGS="-k name" runs some of them, without the coverage gate
-	$(BIN)/python -m pytest $(COVERAGE) $(PYTEST_ARGS)
+	$(BIN)/python -m pytest $(WORKERS) $(COVERAGE) $(PYTEST_ARGS)
 
 lint: .venv/test .venv/lint .venv/bench .venv/peers ## format check, ruff, mypy --strict, pyright
 	$(BIN)/ruff format --check .
@@ -48,6 +50,9 @@ served: .venv/peers ## measure the server beside its peers; SERVED_ARGS="firehos
 
 peers: .venv/peers ## build and measure other stacks that stream the same (Java, Node, Python); PEERS_ARGS=--quick
 	$(BIN)/python -m benchmarks.peers $(PEERS_ARGS)
+
+claims: .venv/run ## put popular statements about streams to the test; CLAIMS_ARGS="reconnects --output claims.html"
+	$(BIN)/python -m benchmarks.claims $(CLAIMS_ARGS)
 
 microbench: .venv/test .venv/bench ## measure the parts with pytest-benchmark; PYTEST_ARGS as above
 	$(BIN)/python -m pytest benchmarks/micro $(PYTEST_ARGS)

@@ -11,6 +11,7 @@
     compare/      two results files                  url/      any endpoint that is not ours
     processes.py  servers as processes               environment.py  on what was measured
     peers/        other stacks that stream the same  served/   the server's goals beside them
+    claims/       popular statements, put to the test    teaching/  what the notebooks share
     micro/        pytest-benchmark suites of the parts
 
 Data goes one way: scenarios -> load -> traces -> measures -> results -> summary, report, compare.

@@ -1,0 +1,84 @@
+"""`python -m benchmarks.claims`: make the experiments, and say what becomes of each claim.
+
+Exit codes: 0 whatever the verdicts; 1 an experiment broke off; 2 wrong usage.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from benchmarks.claims.claim import Claim
+from benchmarks.claims.page import page
+from benchmarks.claims.registry import CLAIMS, claim
+from benchmarks.claims.showing import Checked, show, to_json
+from benchmarks.claims.tools import versions
+from benchmarks.environment import environment
+from benchmarks.results import write_whole
+
+__all__ = ("check",)
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+_ENDINGS = (".html", ".json")
+
+
+@app.command()
+def check(
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME ...]", help=f"Only these: {', '.join(each.name for each in CLAIMS)}."),
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(dir_okay=False, help="Write the page (.html) or all figures (.json) here.")
+    ] = None,
+) -> None:
+    """Put popular statements about streams to the test, a few seconds each.
+
+    What needs Java or a browser says so where there is none. The first run with Java builds for minutes.
+    """
+    # As an exception it passes through what ends the servers.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    chosen = _chosen(names or [])
+    _check_output(output)
+    console = Console()
+    checked: list[Checked] = []
+    with console.status("starting") as status:
+        for each in chosen:
+            status.update(f"checking: {each.statement}")
+            checked.append(Checked(each, each.check()))
+    show(checked, console)
+    if output is not None:
+        write_whole(output, _written(checked, output))
+        console.print(f"\nwritten: {output}", markup=False, highlight=False)
+    raise typer.Exit(int(any(each.evidence.failed for each in checked)))
+
+
+def _chosen(names: list[str]) -> list[Claim]:
+    try:
+        return [claim(name) for name in dict.fromkeys(names)] or list(CLAIMS)
+    except ValueError as error:
+        raise typer.BadParameter(f"NAME: {error}") from None
+
+
+def _check_output(output: Path | None) -> None:
+    if output is None:
+        return
+    if output.suffix not in _ENDINGS:
+        raise typer.BadParameter(f"--output must end in {' or '.join(_ENDINGS)}; got {str(output)!r}")
+    if not output.parent.is_dir():
+        raise typer.BadParameter(f"--output: the folder {output.parent} is not there")
+
+
+def _written(checked: list[Checked], output: Path) -> bytes:
+    found = environment() | {"originals": versions()}
+    return to_json(checked, found) if output.suffix == ".json" else page(checked, found).encode()
+
+
+if __name__ == "__main__":
+    app()
