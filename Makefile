@@ -5,9 +5,10 @@ PYTHON ?= python3
 PYTEST_ARGS ?=
 SERVE_ARGS ?=
 BENCH_ARGS ?= quick
+LAB_ARGS ?=
 
 BIN := .venv/bin
-PACKAGES := streams servers benchmarks tests
+PACKAGES := streams servers benchmarks notebooks tests
 
 # Only a full run can cover everything.
 COVERAGE := $(if $(strip $(PYTEST_ARGS)),,--cov)
@@ -21,7 +22,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help bench claims serve served peers test lint check microbench clean
+.PHONY: help bench claims notebooks serve served peers test lint check microbench clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
@@ -32,10 +33,10 @@ bench: .venv/run ## compare the variants and their strategies over real sockets;
 serve: .venv/run ## the server and its page on http://127.0.0.1:8090; SERVE_ARGS="--port 8091" and so on
 	$(BIN)/python -m servers $(SERVE_ARGS)
 
-test: .venv/test .venv/peers ## set up and run all tests; PYTEST_ARGS="-k name" runs some of them, without the coverage gate
+test: .venv/test .venv/peers .venv/notebooks ## set up and run all tests; PYTEST_ARGS="-k name" runs some of them, without the coverage gate
 	$(BIN)/python -m pytest $(WORKERS) $(COVERAGE) $(PYTEST_ARGS)
 
-lint: .venv/test .venv/lint .venv/bench .venv/peers ## format check, ruff, mypy --strict, pyright
+lint: .venv/test .venv/lint .venv/bench .venv/peers .venv/notebooks ## format check, ruff, mypy --strict, pyright
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy --strict $(PACKAGES)
@@ -47,6 +48,9 @@ check: ## lint, then test
 
 served: .venv/peers ## measure the server beside its peers; SERVED_ARGS="firehose --quick" for one case
 	$(BIN)/python -m benchmarks.served $(or $(SERVED_ARGS),all)
+
+notebooks: .venv/lab ## the lessons in JupyterLab
+	$(BIN)/jupyter lab --LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate $(LAB_ARGS) notebooks
 
 peers: .venv/peers ## build and measure other stacks that stream the same (Java, Node, Python); PEERS_ARGS=--quick
 	$(BIN)/python -m benchmarks.peers $(PEERS_ARGS)
@@ -73,6 +77,6 @@ $(BIN)/python:
 	@touch $@
 
 # One stamp per extra.
-.venv/test .venv/lint .venv/bench .venv/peers: pyproject.toml constraints.txt | $(BIN)/python
+.venv/test .venv/lint .venv/bench .venv/peers .venv/notebooks .venv/lab: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[$(@F)]'
 	@touch $@

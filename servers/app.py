@@ -17,6 +17,7 @@ from aiohttp import HttpVersion11, WSMessage, WSMsgType, web
 from servers import metrics
 from servers.bodies import Ask, read_aisdk, read_anthropic, read_completion
 from servers.cors import allowing, preflight, refuse_foreign_page
+from servers.marbles import drawn, parse_marbles
 from servers.openapi import document
 from servers.origins import Origin, open_origin, recording_names
 from servers.outlets import ResponseOutlet, WebSocketOutlet, WholeOutlet
@@ -36,6 +37,12 @@ __all__ = ("make_app",)
 _MAX_BODY_BYTES: Final = 1024 * 1024
 _RETRY_AFTER_S: Final = "1"
 _STREAM_HEADERS: Final = {"Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+# Opened by itself it is a document, which may do nothing but look as it does.
+_DRAWING_HEADERS: Final = {
+    "Cache-Control": "no-cache",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+}
 _get = partial(web.get, expect_handler=expectation)
 _post = partial(web.post, expect_handler=expectation)
 
@@ -58,6 +65,7 @@ def make_app(settings: ServerSettings | None = None) -> web.Application:
             _post("/v1/messages", service.messages),
             _post("/api/chat", service.ai_chat),
             _get("/v1/chat/ws", service.web_socket, allow_head=False),
+            _get("/v1/marbles", service.marbles),
             _get("/v1/models", service.models),
             # The name of an upstream's model may hold slashes.
             _get("/v1/models/{id:.+}", service.model),
@@ -83,6 +91,7 @@ class _Service:
         self._is_stopping = False
         self._executor = ThreadPoolExecutor(settings.threads, thread_name_prefix="tokenweir")
         self._upstream: Upstream | None = None
+        self._drawing = asyncio.Lock()
 
     async def lifetime(self, app: web.Application) -> AsyncIterator[None]:
         """Open the upstream, and in the end close it and the thread pool."""
@@ -307,6 +316,13 @@ class _Service:
             with suppress(UpstreamError):  # one that is down does not take the local sources with it
                 names += [f"upstream:{model}" for model in await self._upstream.models()]
         return names
+
+    async def marbles(self, request: web.Request) -> web.StreamResponse:
+        """GET /v1/marbles: a strategy at work, as a drawing. One at a time is drawn, beside the streams."""
+        asked = parse_marbles(request.query.items())
+        async with self._drawing:
+            text = await asyncio.to_thread(drawn, asked)
+        return web.Response(text=text, content_type="image/svg+xml", headers=_DRAWING_HEADERS)
 
     async def health(self, request: web.Request) -> web.StreamResponse:
         """GET /healthz."""

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any, Final
 
-from servers.parameters import LIMITS, PARAMETERS
+from servers.marbles import MARBLE_PARAMETERS
+from servers.parameters import LIMITS, PARAMETERS, Parameter
 from servers.profiles import PROFILES
 
 __all__ = ("document",)
@@ -60,6 +61,7 @@ def document() -> dict[str, Any]:
             "/v1/messages": {"post": _post("For Anthropic clients.", _foreign_body("anthropic", stream=False))},
             "/api/chat": {"post": _post("For the npm package `ai`.", _foreign_body("aisdk", stream=True))},
             "/v1/chat/ws": {"get": _web_socket()},
+            "/v1/marbles": _readable(_marbles(), "400"),
             "/v1/models": _readable(_plain("What can be named as a model or source.", "application/json")),
             "/v1/models/{id}": _readable(
                 {**_plain("One of them.", "application/json"), "parameters": [_in_path("id")]}, "404"
@@ -112,6 +114,11 @@ def _event_source() -> dict[str, Any]:
     }
 
 
+def _marbles() -> dict[str, Any]:
+    summary = "What a strategy does with a slow reader, simulated on a virtual clock and drawn."
+    return {**_plain(summary, "image/svg+xml"), "parameters": _query(MARBLE_PARAMETERS)}
+
+
 def _web_socket() -> dict[str, Any]:
     demand = {
         "name": "demand",
@@ -141,7 +148,7 @@ def _post(summary: str, body: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _query() -> list[dict[str, Any]]:
+def _query(table: Iterable[Parameter] = PARAMETERS) -> list[dict[str, Any]]:
     return [
         {
             "name": row.name,
@@ -149,7 +156,7 @@ def _query() -> list[dict[str, Any]]:
             "description": row.description,
             "schema": _schema(row.kind.schema(), row.default),
         }
-        for row in PARAMETERS
+        for row in table
     ]
 
 

@@ -21,6 +21,7 @@ __all__ = (
     "DEFAULT_PREFETCH",
     "DEFAULT_RATE",
     "LIMITS",
+    "OVERFLOWS",
     "PARAMETERS",
     "STRATEGIES",
     "VARIANTS",
@@ -29,6 +30,8 @@ __all__ = (
     "StreamParameters",
     "parse_json",
     "parse_query",
+    "read_query",
+    "strategy_of",
 )
 
 VARIANTS: Final = ("emitter", "rx", "flux")
@@ -82,7 +85,7 @@ class Parameter:
         return ParameterError(self.name, f"{self.name} must be {self.kind.accepted}; got {shown(value)}")
 
 
-_OVERFLOWS: Final = tuple(rule.value for rule in BufferOverflow)
+OVERFLOWS: Final = tuple(rule.value for rule in BufferOverflow)
 _WAITING: Final = "suspend"
 _STRATEGIES_OF: Final[Mapping[str, tuple[str, ...]]] = {
     "emitter": (_WAITING,),
@@ -90,8 +93,8 @@ _STRATEGIES_OF: Final[Mapping[str, tuple[str, ...]]] = {
     "flux": STRATEGIES,
 }
 _OVERFLOWS_OF: Final[Mapping[str, tuple[str, ...]]] = {
-    "rx": tuple(rule for rule in _OVERFLOWS if rule != _WAITING),
-    "flux": _OVERFLOWS,
+    "rx": tuple(rule for rule in OVERFLOWS if rule != _WAITING),
+    "flux": OVERFLOWS,
 }
 _REASONS: Final = {"emitter": "it holds nothing, its producer waits", "rx": "on_next cannot wait"}
 _DEFAULT_STRATEGIES: Final[Mapping[str, BackpressureStrategy]] = {
@@ -152,7 +155,7 @@ PARAMETERS: Final[tuple[Parameter, ...]] = (
     Parameter("variant", Choice(VARIANTS), "flux", "How the source is exposed."),
     Parameter("strategy", Choice(STRATEGIES), None, _strategy_described()),
     Parameter("capacity", Integer(0, word="unbounded"), None, _capacity_described()),
-    Parameter("overflow", Choice(_OVERFLOWS), None, _overflow_described()),
+    Parameter("overflow", Choice(OVERFLOWS), None, _overflow_described()),
     Parameter("max_merged", Integer(1), None, _max_merged_described()),
     Parameter("profile", Choice(PROFILES), "completion", "What a token becomes on the wire."),
     Parameter("source", SourceName(), "demo", "Where the tokens come from."),
@@ -228,13 +231,22 @@ def parse_query(pairs: Iterable[tuple[str, str]]) -> StreamParameters:
     Raises:
         ParameterError: an unknown parameter, one given twice, a value or combination that is not accepted.
     """
+    return _resolved(read_query(pairs, _BY_NAME))
+
+
+def read_query(pairs: Iterable[tuple[str, str]], table: Mapping[str, Parameter]) -> dict[str, Any]:
+    """Return the value of every parameter of `table`, by name: what the query string gives, else the default.
+
+    Raises:
+        ParameterError: an unknown parameter, one given twice, a value that is not accepted.
+    """
     values: dict[str, Any] = {}
     for name, text in pairs:
-        parameter = _known(name)
+        parameter = _known(name, table)
         if name in values:
             raise ParameterError(name, f"{name} is given more than once")
         values[name] = parameter.of_text(text)
-    return _resolved(values)
+    return {name: values.get(name, parameter.default) for name, parameter in table.items()}
 
 
 def parse_json(body: Mapping[str, Any]) -> StreamParameters:
@@ -245,22 +257,22 @@ def parse_json(body: Mapping[str, Any]) -> StreamParameters:
     """
     values: dict[str, Any] = {}
     for name, value in body.items():
-        parameter = _known(name)
+        parameter = _known(name, _BY_NAME)
         if value is not None:
             values[name] = parameter.of_json(value)
     return _resolved(values)
 
 
-def _known(name: str) -> Parameter:
-    if name not in _BY_NAME:
-        raise ParameterError(name, f"unknown parameter {shown(name)}; there are {', '.join(_BY_NAME)}")
-    return _BY_NAME[name]
+def _known(name: str, table: Mapping[str, Parameter]) -> Parameter:
+    if name not in table:
+        raise ParameterError(name, f"unknown parameter {shown(name)}; there are {', '.join(table)}")
+    return table[name]
 
 
 def _resolved(given: Mapping[str, Any]) -> StreamParameters:
     """Fill in the defaults and check what belongs together."""
     values = {parameter.name: given.get(parameter.name, parameter.default) for parameter in PARAMETERS}
-    strategy = _strategy(values)
+    strategy = strategy_of(values)
     if values["fail_after"] is not None and values["hang_after"] is not None:
         raise ParameterError("hang_after", "hang_after and fail_after exclude each other")
     values["pacing"] = Gaps(values["pacing"])
@@ -277,8 +289,16 @@ _CONSTANTS: Final[Mapping[str, BackpressureStrategy]] = {
 }
 
 
-def _strategy(values: Mapping[str, Any]) -> BackpressureStrategy:
-    variant, name = values["variant"], values["strategy"]
+def strategy_of(values: Mapping[str, Any]) -> BackpressureStrategy:
+    """Return what `strategy`, `capacity`, `overflow` and `max_merged` stand for; None is not given.
+
+    Args:
+        values: these, and `variant` where there is one; flux, which takes them all, where there is none.
+
+    Raises:
+        ParameterError: they do not go together.
+    """
+    variant, name = values.get("variant", "flux"), values["strategy"]
     for detail in ("capacity", "overflow", "max_merged"):
         if values[detail] is not None and detail not in _DETAILS.get(name, ()):
             raise ParameterError(

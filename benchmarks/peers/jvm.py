@@ -66,7 +66,7 @@ def command(module: str, *arguments: str) -> tuple[str, ...]:
 
     Args:
         module: one of `MODULES`.
-        arguments: what the program is given: the servers take --port (0, as without it: a free one) and --threads.
+        arguments: what the program is given: the servers take --port=N (0, as without it: a free one) and --threads=N.
 
     Raises:
         ValueError: there is no such module.

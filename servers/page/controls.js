@@ -2,7 +2,7 @@
 
 import { number, text } from "./i18n.js";
 import { SPEEDS } from "./reader.js";
-import { STRATEGIES, WITH_CAPACITY } from "./strategies.js";
+import { STRATEGIES, WITH_CAPACITY, offer } from "./strategies.js";
 import { isValid } from "./validity.js";
 
 const DEFAULT_STRATEGY = "drop";
@@ -65,9 +65,9 @@ export class Controls {
     document.getElementById("explanation").textContent = text(`explain.${strategy}`);
     this.#panel.querySelector("[data-for=capacity]").hidden = !WITH_CAPACITY.includes(strategy);
     this.#panel.querySelector("[data-for=overflow]").hidden = strategy !== "buffer";
-    this.#offer("capacity", "0", strategy === "suspend");
-    this.#offer("capacity", "unbounded", strategy === "buffer");
-    this.#offer("pacing", "recorded", this.#value("source").startsWith("recording:"));
+    offer(this.#control("capacity"), "0", strategy === "suspend");
+    offer(this.#control("capacity"), "unbounded", strategy === "buffer");
+    offer(this.#control("pacing"), "recorded", this.#value("source").startsWith("recording:"));
     for (const label of this.#panel.querySelectorAll(".pills span")) {
       label.textContent = text(`strategy.${label.dataset.strategy}`);
     }
@@ -79,17 +79,11 @@ export class Controls {
   }
 
   #value(name) {
-    return this.#panel.querySelector(`[name=${name}]`).value;
+    return this.#control(name).value;
   }
 
-  /** Hide an option that cannot be taken, and leave it if it is chosen. */
-  #offer(name, value, possible) {
-    const select = this.#panel.querySelector(`[name=${name}]`);
-    const option = [...select.options].find((candidate) => candidate.value === value);
-    option.hidden = option.disabled = !possible;
-    if (option.selected && !possible) {
-      select.value = ([...select.options].find((candidate) => candidate.defaultSelected) ?? select.options[0]).value;
-    }
+  #control(name) {
+    return this.#panel.querySelector(`[name=${name}]`);
   }
 
   #showSpeed() {

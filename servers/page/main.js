@@ -1,8 +1,9 @@
-// Joins the controls, the race, the classic clients and the language switch.
+// Joins the controls, the race, the drawing, the classic clients and the language switch.
 
 import { EventSourceClient, FetchClient } from "./clients.js";
 import { onSchemeChange } from "./colours.js";
 import { Controls } from "./controls.js";
+import { Drawing } from "./drawing.js";
 import { applyTexts, currentLanguage, number, setLanguage, text } from "./i18n.js";
 import { Race } from "./race.js";
 
@@ -15,6 +16,7 @@ const announcement = document.getElementById("announcement");
 const controls = new Controls(settingsChanged);
 applyTexts();
 const race = new Race(document.getElementById("lanes"), laneEnded);
+const drawing = new Drawing();
 const clients = [EventSourceClient, FetchClient].map((Client) => new Client(document.getElementById("clients")));
 
 function startRace() {
@@ -58,6 +60,7 @@ function translate() {
   controls.show();
   race.announce(controls.settings);
   race.translate();
+  drawing.translate();
   for (const client of clients) client.translate();
   document.getElementById("definitions").replaceChildren(...DEFINED.map(definition));
   for (const button of document.querySelectorAll("[data-language]")) {
@@ -92,5 +95,5 @@ for (const button of document.querySelectorAll("[data-language]")) {
 }
 onSchemeChange(() => race.recolour());
 translate();
-await offerSources();
+await Promise.all([offerSources(), drawing.draw()]);
 document.body.dataset.ready = "";

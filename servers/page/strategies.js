@@ -1,4 +1,4 @@
-// Which strategy each variant can take, and the nearest one for those that it cannot.
+// Which strategy each variant can take, the nearest one for those that it cannot, and what goes with which.
 
 export const VARIANTS = ["emitter", "rx", "flux"];
 export const STRATEGIES = ["missing", "error", "drop", "latest", "buffer", "reduce", "suspend"];
@@ -23,6 +23,15 @@ export function resolve(variant, chosen) {
   if (WITH_CAPACITY.includes(strategy)) parameters.capacity = capacity;
   if (strategy === "buffer") parameters.overflow = overflow;
   return { parameters, note: "note.same" };
+}
+
+/** Hide an option that cannot be taken, and leave it if it is chosen. */
+export function offer(select, value, possible) {
+  const option = [...select.options].find((candidate) => candidate.value === value);
+  option.hidden = option.disabled = !possible;
+  if (option.selected && !possible) {
+    select.value = ([...select.options].find((candidate) => candidate.defaultSelected) ?? select.options[0]).value;
+  }
 }
 
 /** Which of the tokens that have not come yet are held: "all" (in one), the "newest", or the "oldest". */

@@ -12,6 +12,7 @@ import pytest
 
 from servers.app import make_app
 from servers.bodies import Ask, read_aisdk, read_anthropic, read_completion
+from servers.marbles import MARBLE_PARAMETERS
 from servers.openapi import document
 from servers.parameters import PARAMETERS, ParameterError, parse_json
 from servers.profiles import PROFILES
@@ -88,6 +89,13 @@ def test_query_has_all_parameters_with_their_defaults(path: str) -> None:
     described = parameters(path)
     assert {row.name for row in PARAMETERS} == described.keys() - {"Last-Event-ID", "demand"}
     for row in PARAMETERS:
+        assert described[row.name].get("default") == row.default
+
+
+def test_query_of_the_drawing_has_all_its_parameters_with_their_defaults() -> None:
+    described = parameters("/v1/marbles")
+    assert described.keys() == {row.name for row in MARBLE_PARAMETERS}
+    for row in MARBLE_PARAMETERS:
         assert described[row.name].get("default") == row.default
 
 
@@ -219,6 +227,7 @@ async def test_errors_have_the_statuses_and_the_shape_of_the_document(serve: Any
     async with server.opened(hang_after=0):
         replies = {
             ("/v1/chat/stream", "get"): [await server.stream(rate=-1), await server.stream()],
+            ("/v1/marbles", "get"): [await server.get("/v1/marbles?count=201")],
             ("/v1/models/{id}", "get"): [await server.get("/v1/models/nosuch")],
             ("/page/{name}", "get"): [await server.get("/page/nosuch")],
             ("/v1/chat/completions", "post"): [await server.post(POSTS[0], b"[]"), await server.post(POSTS[0], {})],

@@ -511,3 +511,67 @@ def test_narrow_screen_needs_no_sideways_scrolling(visit: Visit) -> None:
     for language in ("en", "zh"):
         visit.page.click(f"[data-language={language}]")
         assert visit.page.evaluate("document.documentElement.scrollWidth") <= 400
+
+
+# --- On paper --------------------------------------------------------------------------------------------------------
+
+
+def draw(visit: Visit, summary: str, **fields: str) -> None:
+    """Set controls of the drawing, and wait until it says `summary`."""
+    for name, value in fields.items():
+        control = visit.page.locator(f"#drawing-controls [name={name}]")
+        if name in {"strategy", "capacity", "overflow"}:
+            control.select_option(value)
+        else:
+            control.fill(value)
+    sync_api.expect(visit.page.locator("#drawing-summary")).to_have_text(summary)
+
+
+@pytest.mark.parametrize(
+    ("fields", "summary"),
+    [
+        ({"strategy": "drop", "count": "9"}, "9 emitted, 3 delivered, 6 lost, 0 merged."),
+        ({"strategy": "latest", "count": "9"}, "9 emitted, 5 delivered, 4 lost, 0 merged."),
+        ({"strategy": "reduce", "count": "9", "max_merged": "2"}, "8 emitted, 4 delivered, 1 lost, 3 merged."),
+        ({"strategy": "buffer", "capacity": "unbounded", "count": "9"}, "9 emitted, 9 delivered, 0 lost, 0 merged."),
+        (
+            {"strategy": "suspend", "capacity": "0", "rate": "0", "count": "9"},
+            "9 emitted, 9 delivered, 0 lost, 0 merged.",
+        ),
+        ({"strategy": "drop", "rate": "0", "count": "150"}, "150 emitted, 1 delivered, 149 lost, 0 merged."),
+    ],
+)
+def test_drawing_is_of_what_was_chosen(visit: Visit, fields: dict[str, str], summary: str) -> None:
+    draw(visit, summary, **fields)
+
+    picture = visit.page.locator("#drawing-picture")
+    assert picture.get_attribute("alt") == f"Marble diagram. {summary}"
+    assert picture.evaluate("image => image.complete && image.naturalWidth") == 760
+    assert visit.page.locator("#drawing-words").text_content().startswith(summary.split()[0])
+
+
+def test_drawing_is_there_from_the_start(visit: Visit) -> None:
+    draw(visit, "16 emitted, 6 delivered, 10 lost, 0 merged.")
+
+
+def test_drawing_follows_the_reader_by_keyboard(visit: Visit) -> None:
+    draw(visit, "9 emitted, 3 delivered, 6 lost, 0 merged.", strategy="drop", count="9")
+    visit.page.locator("#drawing-reader").focus()
+    visit.page.keyboard.press("End")
+    sync_api.expect(visit.page.locator("#drawing-speed")).to_have_text("all that comes")
+    draw(visit, "9 emitted, 9 delivered, 0 lost, 0 merged.")
+
+
+def test_drawing_speaks_chinese_too(visit: Visit) -> None:
+    draw(visit, "9 emitted, 3 delivered, 6 lost, 0 merged.", strategy="drop", count="9")
+    visit.page.click("[data-language=zh]")
+    draw(visit, "发出 9，送达 3，丢失 6，合并 0。")
+    assert visit.page.locator("#drawing-picture").get_attribute("alt") == "弹珠图。 发出 9，送达 3，丢失 6，合并 0。"
+
+
+def test_drawing_that_is_refused_says_why(visit: Visit) -> None:
+    visit.page.route("**/v1/marbles?*", lambda route: route.continue_(url=f"{visit.address}/v1/marbles?count=201"))
+    visit.page.select_option("#drawing-controls [name=strategy]", "latest")
+    failure = visit.page.locator("#drawing-failure")
+    sync_api.expect(failure).to_contain_text("count must be a whole number from 0 to 200; got '201'")
+    assert "400 (Bad Request)" in visit.problems.pop()  # the browser itself says so in the console

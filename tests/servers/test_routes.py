@@ -15,7 +15,7 @@ from tests.servers.serving import Server, texts, until
 __all__ = ()
 
 Serve = Callable[..., Awaitable[Server]]
-GETS = ("/", "/v1/chat/stream?count=1&rate=0", "/v1/models", "/healthz", "/metrics", "/openapi.json")
+GETS = ("/", "/v1/chat/stream?count=1&rate=0", "/v1/marbles", "/v1/models", "/healthz", "/metrics", "/openapi.json")
 POSTS = ("/v1/chat/completions", "/v1/messages", "/api/chat")
 UPGRADE = {
     "Connection": "Upgrade",
