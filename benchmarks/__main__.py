@@ -1,14 +1,17 @@
 """`python -m benchmarks`: measure the variants and their strategies, set two runs side by side, measure any endpoint.
 
-Exit codes: 0 all is well; 1 the counts do not add up, a cell could not be measured, no stream of an endpoint completed,
-or a comparison found a regression; 2 wrong usage, or a file that cannot be read; 130 interrupted, and what was measured
-is kept.
+Exit codes: 0 all is well; 1 the counts do not add up, a stream ended as it may not, a cell could not be measured, no
+stream of an endpoint completed, or a comparison found a regression; 2 wrong usage, or a file that cannot be read; 130
+interrupted, and what was measured is kept.
 """
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -16,21 +19,22 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from benchmarks import options
-from benchmarks.interrupts import interrupt_once
+from benchmarks.interrupts import interruptible
 
 # What takes long to import is imported where it is needed: --help and wrong usage answer at once.
 if TYPE_CHECKING:
     from rich.console import Console
 
     from benchmarks.compare import Comparison
+    from benchmarks.load.control import Control
     from benchmarks.measures.computing import Slo
     from benchmarks.results import Results
     from benchmarks.running.run import Order, Run
     from benchmarks.traces.captures import Trace
+    from benchmarks.url.request import UrlRequest
 
 __all__ = ("compare", "run", "url")
 
-_PRESETS: Final = ("quick", "full", "slow-reader", "stalled", "fan-out", "firehose", "sse-vs-websocket", "ordering")
 _FAILED: Final = 1
 _INTERRUPTED: Final = 130
 _OUTPUT: Final = Path("tokenweir-results")
@@ -41,7 +45,8 @@ app = typer.Typer(
     no_args_is_help=True,
     help="Measure token streams over real sockets: what each way of backpressure does, and what it costs.",
     epilog=(
-        "Exit codes: 0 all is well; 1 counts that do not add up, a cell that could not be measured, or a regression; "
+        "Exit codes: 0 all is well; 1 counts that do not add up, a stream that ended as it may not, a cell that could "
+        "not be measured, or a regression; "
         "2 wrong usage; 130 interrupted (what was measured is kept)."
     ),
 )
@@ -81,7 +86,9 @@ def _main(  # pyright: ignore[reportUnusedFunction]  # typer calls it
 
 @app.command()
 def run(
-    preset: Annotated[str, typer.Argument(help=f"What to measure: {', '.join(_PRESETS)}.")] = _PRESETS[0],
+    preset: Annotated[
+        str, typer.Argument(help=f"What to measure: {', '.join(options.PRESET_NAMES)}.")
+    ] = options.PRESET_NAMES[0],
     only: Annotated[list[str] | None, typer.Option(help="Only this scenario of the preset; repeatable.")] = None,
     output: Annotated[Path, typer.Option(help="Folder for results.json, results.csv and report.html.")] = _OUTPUT,
     repeats: Annotated[
@@ -101,7 +108,8 @@ def run(
 
     chosen = options.preset(preset)
     scenarios = options.only(chosen, only or [])
-    wanted = options.slo(slo)
+    wanted = options.slo(slo, with_delay=True)
+    options.check_slo_is_measured(wanted, scenarios)
     options.check_writable(output)
 
     from benchmarks.running.run import Order
@@ -110,8 +118,9 @@ def run(
     console = Console()
     came = _measured(order)
     _write(came.results, output, with_report=report)
-    _print(came, console, definitions, wanted)
-    _name_files(output, with_report=report)
+    with _as_far_as_it_is_read():
+        _print(came, console, definitions, wanted)
+        _name_files(output, with_report=report)
     sys.exit(_exit_code(came.results))
 
 
@@ -125,9 +134,28 @@ def _measured(order: Order) -> Run:
     from benchmarks.progress import shown_on
     from benchmarks.running.run import run as measure
 
-    interrupt_once()
-    with shown_on(Console(stderr=True)) as progress:
-        return measure(order, progress)
+    came: Run | None = None
+    try:
+        with interruptible(), shown_on(Console(stderr=True)) as progress:
+            came = measure(order, progress)
+    except KeyboardInterrupt:  # before it began, or after it had ended
+        if came is None:
+            typer.echo("Interrupted before anything was measured.", err=True)
+            sys.exit(_INTERRUPTED)
+    if came.results.interrupted:
+        with suppress(BrokenPipeError):
+            typer.echo("Interrupted: what was measured is being written.", err=True)
+    return came
+
+
+@contextmanager
+def _as_far_as_it_is_read() -> Generator[None]:
+    """Print, and end the printing alone when nobody reads any more, as with `| head`."""
+    try:
+        yield
+        sys.stdout.flush()
+    except (BrokenPipeError, SystemExit):  # rich makes the second of the first
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _write(results: Results, folder: Path, *, with_report: bool) -> None:
@@ -159,11 +187,12 @@ def _name_files(folder: Path, *, with_report: bool) -> None:
 
 
 def _exit_code(results: Results) -> int:
-    from benchmarks.summary.figures import violations
+    from benchmarks.summary.figures import unexpected, violations
 
     if results.interrupted:
         return _INTERRUPTED
-    return _FAILED if violations(results.cells) or any(cell.error for cell in results.cells) else 0
+    wrong = violations(results.cells) or unexpected(results.cells) or any(cell.error for cell in results.cells)
+    return _FAILED if wrong else 0
 
 
 # --- compare -----------------------------------------------------------------------------------------------------
@@ -176,7 +205,9 @@ def compare(
     threshold: Annotated[str, typer.Option(help="How much worse a regression is at least.")] = "10%",
     gate: Annotated[list[str] | None, typer.Option(help="A further measure that decides; repeatable.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Print also what does not differ.")] = False,
-    force: Annotated[bool, typer.Option("--force", help="Compare different environments and requests.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Compare different environments and requests, and unfinished runs.")
+    ] = False,
 ) -> None:
     """Set two results files side by side; exit code 1 on a regression."""
     from benchmarks.compare import DifferentEnvironmentsError, parse_threshold, show
@@ -210,7 +241,13 @@ def url(
         list[str] | None,
         typer.Option(help="'Name: value', repeatable; $NAME is an environment variable, whose value is never written."),
     ] = None,
-    data: Annotated[str | None, typer.Option(help="What is posted; @FILE is what FILE holds.")] = None,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="What is posted, with $NAME (capitals) from the environment and $$NAME for itself; @FILE is what FILE "
+            "holds, as it is."
+        ),
+    ] = None,
     requests: Annotated[int, typer.Option(min=1, help="Streams in all.")] = 1,
     connections: Annotated[int, typer.Option(min=1, help="Streams at a time.")] = 1,
     repeats: Annotated[int, typer.Option(min=1, max=1000, help="Measure all of it so often.")] = 1,
@@ -218,6 +255,7 @@ def url(
         str, typer.Option(help="fast, paced:20tokens/s, bursty:0.2s/0.5s, stalled:2s, leaving:50.")
     ] = "fast",
     timeout_s: Annotated[float, typer.Option(min=0.001, help="For each stream, first byte to last.")] = 60.0,
+    max_stream_mib: Annotated[int, typer.Option(min=1, help="A stream that sends more is ended as too long.")] = 256,
     verify: Annotated[
         bool, typer.Option("--verify/--no-verify", help="Whether an https certificate must be valid.")
     ] = True,
@@ -232,9 +270,15 @@ def url(
         Tool | None, typer.Option(help="Print the figures under this tool's definitions, too.")
     ] = None,
 ) -> None:
-    """Measure an event stream that is not ours: an OpenAI-compatible endpoint, a gateway, any SSE at all."""
+    """Measure an event stream that is not ours: an OpenAI-compatible endpoint, a gateway, any SSE at all.
+
+    The results keep the address, the headers and the body of the request, and the server's words where a stream failed.
+    Not kept: what came from the environment; the values of headers, query parameters and JSON fields whose names are
+    those of secrets (authorization, api_key, token, password, secret, cookie ...); and either where the server quotes
+    it.
+    """
     read_as, wanted = options.reader(reader), options.slo(slo)
-    from benchmarks.url.endpoint import UrlRequest, check_recording_path, exit_code, run_url, words
+    from benchmarks.url.endpoint import UrlRequest, check_recording_path, exit_code, words
 
     try:
         request = UrlRequest(
@@ -249,6 +293,7 @@ def url(
             timeout_s,
             repeats,
             verify,
+            max_stream_mib,
         )
         if recording is not None:
             check_recording_path(recording, force=force)
@@ -257,20 +302,35 @@ def url(
     options.check_writable(output)
     from rich.console import Console
 
+    from benchmarks.load.control import Control
     from benchmarks.running.run import Run
+    from benchmarks.url.interruption import stopped_by_signals
 
-    console = Console()
+    control, console = Control(), Console()
     traces: list[Trace] = []
-    interrupt_once()
-    results = run_url(request, slo=wanted, keep=traces.append)
-    _write(results, output, with_report=report)
-    _print(Run(results, {("url", results.cells[0].name): traces} if traces else {}), console, definitions, wanted)
-    for line in words(results):
-        console.print(line, markup=False, highlight=False)
-    _name_files(output, with_report=report)
-    if recording is not None:
-        _save_recording(traces, recording, force=force)
+    with stopped_by_signals(control):
+        results = _measured_url(request, wanted, traces, control)
+        _write(results, output, with_report=report)
+        with _as_far_as_it_is_read():
+            _print(
+                Run(results, {("url", results.cells[0].name): traces} if traces else {}), console, definitions, wanted
+            )
+            for line in words(results):
+                console.print(line, markup=False, highlight=False, soft_wrap=True)
+            _name_files(output, with_report=report)
+        if recording is not None:
+            _save_recording(traces, recording, force=force)
     sys.exit(_INTERRUPTED if results.interrupted else exit_code(results))
+
+
+def _measured_url(request: UrlRequest, slo: Slo | None, traces: list[Trace], control: Control) -> Results:
+    from rich.console import Console
+
+    from benchmarks.progress import shown_on
+    from benchmarks.url.endpoint import run_url
+
+    with shown_on(Console(stderr=True)) as progress:
+        return run_url(request, slo=slo, keep=traces.append, control=control, progress=progress)
 
 
 def _save_recording(traces: list[Trace], path: Path, *, force: bool) -> None:
@@ -281,7 +341,7 @@ def _save_recording(traces: list[Trace], path: Path, *, force: bool) -> None:
         typer.echo(f"no stream completed, so {path} was not written", err=True)
         return
     save_recording(chosen, path, force=force)
-    typer.echo(f"recording {path}  (source=recording:{path.name} replays it)")
+    typer.echo(f"recording {path}  (source=recording:{path.name}&pacing=recorded replays it with its gaps)")
 
 
 if __name__ == "__main__":

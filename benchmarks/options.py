@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import typer
 
@@ -14,7 +14,13 @@ if TYPE_CHECKING:
     from benchmarks.scenarios.presets import Preset
     from benchmarks.scenarios.readers import ReaderProfile
 
-__all__ = ("check_writable", "only", "preset", "reader", "slo")
+__all__ = ("PRESET_NAMES", "check_slo_is_measured", "check_writable", "only", "preset", "reader", "slo")
+
+
+PRESET_NAMES: Final = (
+    *("quick", "full", "slow-reader", "stalled", "fan-out", "firehose", "sse-vs-websocket", "ordering"),
+)
+"""What `--help` says: to import the presets for it takes long. A test holds them to be the same."""
 
 
 def preset(name: str) -> Preset:
@@ -35,17 +41,27 @@ def only(chosen: Preset, names: list[str]) -> tuple[Scenario, ...]:
     return tuple(scenario for scenario in chosen.scenarios if not names or scenario.name in names)
 
 
-def slo(text: str | None) -> Slo | None:
-    """Return the limits that "ttft=200,itl=50" means, in ms."""
+def slo(text: str | None, *, with_delay: bool = False) -> Slo | None:
+    """Return the limits that "ttft=200,itl=50" means, in ms.
+
+    Args:
+        text: as it was typed.
+        with_delay: whether tokens say when they left their source, as those of our own server do: only then is there a
+            delay to be limited.
+    """
     if text is None:
         return None
     from benchmarks.measures.computing import Slo
 
     limits: dict[str, float] = {}
-    accepted = "--slo must be ttft=MS, itl=MS or delay=MS, several with commas"
+    names = ("ttft", "itl", "delay") if with_delay else ("ttft", "itl")
+    *others, last = (f"{name}=MS" for name in names)
+    accepted = f"--slo must be {', '.join(others)} or {last}, several with commas"
     for part in text.split(","):
         name, _, number = part.strip().partition("=")
-        if name not in {"ttft", "itl", "delay"} or f"{name}_ms" in limits:
+        if name == "delay" and not with_delay:
+            raise typer.BadParameter(f"{accepted}: an endpoint does not say when a token left its source; got {text!r}")
+        if name not in names or f"{name}_ms" in limits:
             raise typer.BadParameter(f"{accepted}, each once; got {text!r}")
         try:
             limits[f"{name}_ms"] = float(number)
@@ -57,6 +73,13 @@ def slo(text: str | None) -> Slo | None:
         raise typer.BadParameter(f"--slo: {error}") from None
 
 
+def check_slo_is_measured(wanted: Slo | None, scenarios: tuple[Scenario, ...]) -> None:
+    """Refuse limits that no stream would be held against."""
+    if wanted is not None and not any(cell.trace for scenario in scenarios for cell in scenario.cells):
+        names = ", ".join(scenario.name for scenario in scenarios)
+        raise typer.BadParameter(f"--slo: the tokens of {names} are only counted, so that no limit can be held against")
+
+
 def check_writable(folder: Path) -> None:
     """Find out before anything is measured whether files can be written."""
     trial = folder / f".trial.{os.getpid()}"
@@ -65,7 +88,10 @@ def check_writable(folder: Path) -> None:
         trial.touch()
         trial.unlink()
     except OSError as error:
-        raise typer.BadParameter(f"--output: cannot write into {folder}: {error.strerror}") from None
+        reason = f"{folder} is a file" if folder.is_file() else error.strerror
+        raise typer.BadParameter(
+            f"--output: cannot write into {folder}: {reason}; it must be a folder, there or to be made"
+        ) from None
 
 
 def reader(text: str) -> ReaderProfile:

@@ -1,6 +1,11 @@
 """Servers as processes of their own: started on one core, asked for CPU time and memory, ended by their id.
 
 The figures of a process are read from Linux's /proc. Elsewhere CPU shares are unknown and memory is not measured.
+
+No server outlives who started it: a signal that comes while servers start waits until their ids are noted; and if the
+starter is killed so that it can end nothing, Linux ends them with it (PR_SET_PDEATHSIG; a server that was started
+from another thread than the main one is not bound so, because it would end with the thread). Elsewhere a server is left
+behind by a starter that is killed with SIGKILL.
 """
 
 from __future__ import annotations
@@ -9,8 +14,11 @@ import json
 import os
 import re
 import resource
+import signal
 import subprocess
+import sys
 import tempfile
+import threading
 import time
 from collections.abc import Generator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -18,7 +26,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
 
-__all__ = ("HAS_PROC", "ServerProcess", "cores", "on_core", "running", "running_all", "starting_all")
+from benchmarks.interrupts import held
+
+__all__ = (
+    "HAS_PROC",
+    "ServerProcess",
+    "allow_many_files",
+    "cores",
+    "on_core",
+    "running",
+    "running_all",
+    "starting_all",
+)
 
 HAS_PROC: Final = Path("/proc/self/status").exists()
 """Whether CPU time and memory of another process can be read."""
@@ -26,10 +45,23 @@ HAS_PROC: Final = Path("/proc/self/status").exists()
 _PROJECT: Final = Path(__file__).parents[1]
 _START_TIMEOUT_S: Final = 30.0
 _STOP_TIMEOUT_S: Final = 10.0
+_GRACE_S: Final = 3.0
 _POLL_S: Final = 0.02
 _ADDRESS: Final = re.compile(rb"http://127\.0\.0\.1:(\d+)")
 _KIB: Final = 1024
 _RECORD: Final = b'{"stream":'
+
+# What a new process does before it becomes the server, which keeps this. A starter that was killed before is noticed.
+_BOUND: Final = """
+import ctypes, os, signal, sys
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+if os.getppid() != int(sys.argv[1]):
+    sys.exit("whoever started this server has gone")
+try:
+    os.execvp(sys.argv[2], sys.argv[2:])
+except OSError as error:
+    sys.exit(f"{sys.argv[2]} cannot be run: {error.strerror}")
+"""
 
 
 class ServerProcess:
@@ -38,7 +70,7 @@ class ServerProcess:
     def __init__(self, command: Sequence[str], output: IO[bytes]) -> None:
         self._command = command
         self._output = output
-        self._process = subprocess.Popen(command, stdout=output, stderr=output, cwd=_PROJECT, process_group=0)
+        self._process = subprocess.Popen(_bound(command), stdout=output, stderr=output, cwd=_PROJECT, process_group=0)
         self.port = 0
         """Where it listens on 127.0.0.1; 0 until `wait_listening` has returned."""
 
@@ -106,10 +138,40 @@ class ServerProcess:
         status = Path(f"/proc/{self._process.pid}/status").read_text()
         return int(status.split("VmRSS:")[1].split()[0]) * _KIB
 
-    def stop(self) -> None:
-        """End it. Open streams get no time: what was to be measured has been."""
-        self._process.kill()
+    def ask_to_end(self) -> None:
+        """Ask it to end, if it has processes of its own: it ends them, and removes what they share.
+
+        One without is given no time for what it would tidy up, as nothing of it is left behind.
+        """
+        if self._has_children():
+            self._process.terminate()
+
+    def end(self, deadline_s: float) -> None:
+        """End it. Open streams get no time: what was to be measured has been.
+
+        Args:
+            deadline_s: until when, by `time.monotonic`, it may end by itself once it was asked to.
+        """
+        while self._has_children() and time.monotonic() < deadline_s:
+            time.sleep(_POLL_S)
+        with suppress(ProcessLookupError):  # the group: it may have left children behind
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait(_STOP_TIMEOUT_S)
+
+    def _has_children(self) -> bool:
+        """Whether it has processes of its own; where that cannot be seen, it may have."""
+        if self._process.poll() is not None:
+            return False
+        with suppress(OSError):
+            return any(path.read_text() for path in Path(f"/proc/{self._process.pid}/task").glob("*/children"))
+        return not HAS_PROC
+
+
+def _bound(command: Sequence[str]) -> Sequence[str]:
+    """Return the command of a process that ends with this one, where that can be."""
+    if sys.platform != "linux" or threading.current_thread() is not threading.main_thread():
+        return command
+    return (sys.executable, "-I", "-S", "-c", _BOUND, str(os.getpid()), *command)
 
 
 @contextmanager
@@ -133,14 +195,24 @@ def running_all(commands: Sequence[Sequence[str]]) -> Generator[list[ServerProce
 @contextmanager
 def starting_all(commands: Sequence[Sequence[str]]) -> Generator[list[ServerProcess]]:
     """Start several servers at the same time, on any core, without waiting for one; they are ended on leaving."""
-    _allow_many_files()
+    allow_many_files()
     with ExitStack() as stack:
         servers: list[ServerProcess] = []
-        for command in commands:
-            output = stack.enter_context(tempfile.TemporaryFile())
-            servers.append(ServerProcess(command, output))
-            stack.callback(servers[-1].stop)
+        outputs = [stack.enter_context(tempfile.TemporaryFile()) for _ in commands]
+        stack.callback(_stop_all, servers)
+        for command, output in zip(commands, outputs, strict=True):
+            with held():  # what was started is in the list when a signal is heard
+                servers.append(ServerProcess(command, output))
         yield servers
+
+
+def _stop_all(servers: Sequence[ServerProcess]) -> None:
+    """End all of them; those that are asked to end share their time. A signal waits until none is left."""
+    with held(), ExitStack() as stack:
+        deadline_s = time.monotonic() + _GRACE_S
+        for server in servers:
+            stack.callback(server.end, deadline_s)
+            server.ask_to_end()
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +249,8 @@ def _core(number: int) -> int | None:
     return (chosen.server, chosen.client)[number]
 
 
-def _allow_many_files() -> None:
+def allow_many_files() -> None:
+    """Let this process, and those that it starts, have as many sockets as the system grants without asking."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError, OSError):  # some systems name a limit that they do not grant
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))

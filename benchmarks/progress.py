@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Protocol
+
+from benchmarks.printable import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -41,7 +43,7 @@ class Silent:
 
 
 class Lines:
-    """One line per step."""
+    """One line per step. What is said when nobody reads any more is lost, and the run goes on."""
 
     def __init__(self, console: Console) -> None:
         self._console = console
@@ -61,7 +63,9 @@ class Lines:
         self._print(text)
 
     def _print(self, line: str) -> None:
-        self._console.print(line, markup=False, highlight=False, soft_wrap=True)
+        # Not by the console: it ends the process when nobody reads any more.
+        with suppress(BrokenPipeError):
+            print(line, file=self._console.file, flush=True)
 
 
 class _Live:
@@ -79,7 +83,7 @@ class _Live:
         self._begun += 1
 
     def note(self, text: str) -> None:
-        self._bar.console.print(text, markup=False, highlight=False)
+        self._bar.console.print(printable(text), markup=False, highlight=False)
 
 
 @contextmanager

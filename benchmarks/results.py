@@ -13,7 +13,7 @@ import math
 import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 
@@ -36,6 +36,8 @@ __all__ = (
 FORMAT: Final = "tokenweir-results"
 VERSION: Final = 1
 
+_BUSY_SHARE: Final = 0.5
+
 
 class ClientCheck(msgspec.Struct, kw_only=True):
     """Whether the load client was the limit.
@@ -44,8 +46,10 @@ class ClientCheck(msgspec.Struct, kw_only=True):
         cpu_share: of one core, while it measured.
         lag_p99_ms: how late its event loop was.
         lag_max_ms: the same, at worst.
-        bound: whether it was the limit, so that the figures are the client's and not the server's.
+        bound: whether the figures may be the client's and not the server's: it was the limit, or it was held up.
         reason: why it is held to be, in words; empty if it is not.
+        kind: who was the limit: "client" (it used half of its core or more), "machine" (it had little to do and was
+            late all the same: something else had the cores); "" if nobody was.
     """
 
     cpu_share: float
@@ -53,6 +57,11 @@ class ClientCheck(msgspec.Struct, kw_only=True):
     lag_max_ms: float
     bound: bool
     reason: str = ""
+    kind: Literal["", "client", "machine"] = ""
+
+    def __post_init__(self) -> None:
+        if self.bound and not self.kind:
+            self.kind = "client" if self.cpu_share >= _BUSY_SHARE else "machine"
 
 
 class Timeline(msgspec.Struct, kw_only=True):
@@ -86,11 +95,13 @@ class Repeat(msgspec.Struct, kw_only=True):
         counts: emitted, delivered, dropped, merged, rejected, held, received, in_transit, duplicates, missing: summed
             over all streams.
         accounting: what did not add up, one line per stream that is named in it; empty: all did.
+        notes: what else to know of it, one line each, such as a distribution that had to be left out.
         per_stream: raw values, one per stream: "ttft_ms", "tpot_ms", "e2e_ms", "tokens", "outcome", "stream_id", ...
         memory: [ms since the start, resident bytes of the server].
         freshness: [ms since the start, age in ms of the newest token that the reader has], of one stream.
         window_ms: from the first request's due time to the last byte: what rates are divided by.
         client: see there.
+        load_average: of the machine over the minute before, as the system says; null: it does not.
         timeline: of one stream; null if streams were not traced.
     """
 
@@ -99,11 +110,13 @@ class Repeat(msgspec.Struct, kw_only=True):
     outcomes: dict[str, int] = {}
     counts: dict[str, int] = {}
     accounting: list[str] = []
+    notes: list[str] = []
     per_stream: dict[str, list[Any]] = {}
     memory: list[list[float]] = []
     freshness: list[list[float]] = []
     window_ms: float = 0.0
     client: ClientCheck | None = None
+    load_average: float | None = None
     timeline: Timeline | None = None
 
 
@@ -118,6 +131,7 @@ class CellResult(msgspec.Struct, kw_only=True):
         reader: for people, as `str(cell.reader)`.
         transport: sse or websocket.
         parameters: the whole request, and the load.
+        expects: how its streams may end, by `Outcome`'s value; empty: not stated.
         repeats: one or more; none if it was interrupted before.
         error: why it could not be measured; empty if it could.
     """
@@ -129,6 +143,7 @@ class CellResult(msgspec.Struct, kw_only=True):
     reader: str
     transport: str
     parameters: dict[str, Any]
+    expects: list[str] = []
     repeats: list[Repeat] = []
     error: str = ""
 

@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, ClassVar, Final
 
-from servers.sse import encode_comment, encode_event, json_string
+from servers.sse import encode_comment, encode_event, json_string, json_strings
 from streams.source import Token
 from streams.strategy import positive_int
 
@@ -174,7 +174,7 @@ class CompletionPayloads:
         """Encode each token as one object. Arguments as in `StreamEncoder.tokens`."""
         if self._trace:
             return [_traced(token, taken_ns) for token in tokens]
-        return [f"{_PIECE}{json_string(token.text)}}}" for token in tokens]
+        return [f"{_PIECE}{text}}}" for text in json_strings([token.text for token in tokens])]
 
     def end(self, ending: Ending = _COMPLETED, *, text: str = "") -> str:
         """Encode the last object; `text` is empty unless it is the only one."""
@@ -216,8 +216,8 @@ class _Completion(StreamEncoder):
     def tokens(self, tokens: Sequence[Token], taken_ns: int) -> bytes:
         before = self._before_index
         if not self._identity.trace:  # the hot path: one text for each frame, without a payload of its own in between
-            frames = [f"{before}{token.index}\ndata: {_PIECE}{json_string(token.text)}}}\n\n" for token in tokens]
-            return "".join(frames).encode()
+            quoted = zip(tokens, json_strings([token.text for token in tokens]), strict=True)
+            return "".join([f"{before}{token.index}\ndata: {_PIECE}{text}}}\n\n" for token, text in quoted]).encode()
         pairs = zip(tokens, self._payloads.tokens(tokens, taken_ns), strict=True)
         return "".join([f"{before}{token.index}\ndata: {payload}\n\n" for token, payload in pairs]).encode()
 
@@ -316,7 +316,7 @@ class _DeltaEncoder(StreamEncoder):
 
     def tokens(self, tokens: Sequence[Token], taken_ns: int) -> bytes:
         self._token_count += _token_count(tokens)
-        texts = self._between.join([json_string(token.text) for token in tokens])
+        texts = self._between.join(json_strings([token.text for token in tokens]))
         return f"{self._before}{texts}{self._after}".encode()
 
 

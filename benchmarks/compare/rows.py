@@ -89,12 +89,14 @@ class Comparison:
         threshold: see `compare`.
         cell_count: how many cells were in both, and were measured.
         notes: sentences on what makes the figures doubtful.
+        incomplete: sentences on what the second run should have measured and has not; none if that was allowed.
     """
 
     rows: tuple[Row, ...]
     threshold: float
     cell_count: int
     notes: tuple[str, ...] = ()
+    incomplete: tuple[str, ...] = ()
 
     @property
     def regressions(self) -> tuple[Row, ...]:
@@ -103,5 +105,5 @@ class Comparison:
 
     @property
     def exit_code(self) -> int:
-        """1 if there is a regression or nothing could be compared, else 0."""
-        return int(bool(self.regressions) or not self.cell_count)
+        """1 if there is a regression, if the second run is incomplete or nothing could be compared; else 0."""
+        return int(bool(self.regressions or self.incomplete) or not self.cell_count)

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from benchmarks.compare.gates import GATES
 from benchmarks.compare.rows import Comparison, Row, Scale, Verdict
+from benchmarks.printable import printable
 
 __all__ = ("show", "words")
 
@@ -19,6 +20,7 @@ _STYLES: Final = {Verdict.WORSE: "red", Verdict.BETTER: "green", Verdict.CHANGED
 _HEADINGS: Final = ("scenario", "cell", "measure", "before", "after", "change", "verdict")
 _NONE: Final = "-"
 _MOST_NAMED: Final = 20
+_ALARMS: Final = ("REGRESSION", "INCOMPLETE")
 
 
 def show(comparison: Comparison, console: Console, *, everything: bool = False) -> None:
@@ -38,7 +40,7 @@ def show(comparison: Comparison, console: Console, *, everything: bool = False) 
         for row in rows:
             _say(console, "  ".join(_fields(row)))
     for sentence in words(comparison):
-        _say(console, sentence, style="bold red" if console.is_terminal and sentence.startswith("REGRESSION") else "")
+        _say(console, sentence, style="bold red" if console.is_terminal and sentence.startswith(_ALARMS) else "")
 
 
 def _say(console: Console, line: str, style: str = "") -> None:
@@ -59,17 +61,12 @@ def _table(rows: Sequence[Row]) -> Table:
 def _fields(row: Row) -> tuple[str, ...]:
     verdict = "REGRESSION" if row.regression else row.verdict.value
     if row.note:
-        verdict += f" ({_printable(row.note)})"
-    name, scenario = _printable(row.name), _printable(row.scenario)
+        verdict += f" ({printable(row.note)})"
+    name, scenario = printable(row.name), printable(row.scenario)
     if not row.measure:
         return scenario, name, _NONE, _NONE, _NONE, _NONE, verdict
-    title = _printable(row.title)
+    title = printable(row.title)
     return scenario, name, title, _with_unit(row.before, row), _with_unit(row.after, row), _change(row), verdict
-
-
-def _printable(text: str) -> str:
-    """Make text of a file harmless for a terminal."""
-    return "".join(character if character.isprintable() else "?" for character in text)
 
 
 def _with_unit(value: float | None, row: Row) -> str:
@@ -77,7 +74,7 @@ def _with_unit(value: float | None, row: Row) -> str:
         return _NONE
     if row.scale is Scale.POINTS:
         return f"{_digits(value * 100)} %"
-    return f"{_digits(value)} {_printable(row.unit)}".rstrip()
+    return f"{_digits(value)} {printable(row.unit)}".rstrip()
 
 
 def _digits(value: float) -> str:
@@ -121,6 +118,8 @@ def words(comparison: Comparison) -> Iterator[str]:
     yield from _not_counted(comparison)
     yield from _unclear(comparison)
     yield from _blind(comparison)
+    for sentence in comparison.incomplete:
+        yield f"INCOMPLETE: {sentence}"
     for row in _first(comparison.regressions):
         yield f"REGRESSION: {_sentence(row)}"
     yield _verdict(comparison)
@@ -135,17 +134,19 @@ def _first(rows: Sequence[Row]) -> Sequence[Row]:
 
 
 def _sentence(row: Row) -> str:
-    name = f"{_printable(row.scenario)}, {_printable(row.name)}"
+    name = f"{printable(row.scenario)}, {printable(row.name)}"
     if not row.measure:
-        return f"{name}: {_printable(row.note)}."
+        return f"{name}: {printable(row.note)}."
+    if row.note and row.change is None and row.after is None:
+        return f"{name}: {printable(row.title)}: {printable(row.note)}."
     values = f"{_with_unit(row.before, row)} -> {_with_unit(row.after, row)}"
-    return f"{name}: {_printable(row.title)} {values}{'' if row.change is None else f', {_change(row)}'}."
+    return f"{name}: {printable(row.title)} {values}{'' if row.change is None else f', {_change(row)}'}."
 
 
 def _not_counted(comparison: Comparison) -> Iterator[str]:
     worse = [row for row in comparison.rows if row.verdict is Verdict.WORSE and not row.regression]
     if worse:
-        named = ", ".join(dict.fromkeys(_printable(row.title) for row in worse))
+        named = ", ".join(dict.fromkeys(printable(row.title) for row in worse))
         yield f"Worse, but no reason to fail, in {len(worse)} {_plural('row', len(worse))}: {named}."
 
 
@@ -181,6 +182,8 @@ def _verdict(comparison: Comparison) -> str:
     found = len(comparison.regressions)
     if found:
         return f"{found} {_plural('regression', found)} beyond {comparison.threshold:.0%}, {compared}."
+    if comparison.incomplete:
+        return f"Incomplete; no regression beyond {comparison.threshold:.0%} in what was measured, {compared}."
     return f"No regression beyond {comparison.threshold:.0%}, {compared}."
 
 

@@ -7,6 +7,7 @@ tokens       tokens in bytes as they come: counted, or every index checked
 keeping      what is done with a body's bytes: kept or counted, and looked at for the end
 exchange     one request and its answer, from the first byte to the last
 reading      the readers: fast, paced, bursty, stalled, leaving
+control      how far a load is, and how it is ended early
 self_check   whether the client was the limit
 client       whole loads on one loop
 worker       a client in a process of its own

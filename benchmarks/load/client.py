@@ -6,10 +6,12 @@ import asyncio
 import socket
 import ssl
 import time
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import AsyncGenerator, Coroutine, Iterator, Sequence
+from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from benchmarks.load.arrivals import offsets_s
+from benchmarks.load.control import INTERRUPTED, Control
 from benchmarks.load.exchange import Exchange
 from benchmarks.load.plan import Counted, LoadOrder, LoadRun
 from benchmarks.load.reading import exchange_of
@@ -30,12 +32,17 @@ def run(main: Coroutine[Any, Any, T]) -> T:
     return uvloop.run(main)
 
 
-async def drive(order: LoadOrder) -> LoadRun:
-    """Do what an order says. What goes wrong with a request is in its capture, and never raised."""
-    return (await drive_all([order]))[0]
+async def drive(order: LoadOrder, control: Control | None = None) -> LoadRun:
+    """Do what an order says. What goes wrong with a request is in its capture, and never raised.
+
+    Args:
+        order: what is to be done.
+        control: ends it early; streams that were open are then LEFT, and their detail is INTERRUPTED.
+    """
+    return (await drive_all([order], control))[0]
 
 
-async def drive_all(orders: Sequence[LoadOrder]) -> list[LoadRun]:
+async def drive_all(orders: Sequence[LoadOrder], control: Control | None = None) -> list[LoadRun]:
     """Do what several orders say, side by side on the running loop; they begin at the same moment.
 
     The garbage collector is off meanwhile.
@@ -43,33 +50,53 @@ async def drive_all(orders: Sequence[LoadOrder]) -> list[LoadRun]:
     Returns:
         What came of each, in their order.
     """
+    control = control or Control()
     with undisturbed(), LoopWatch() as watch:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(_Drive(order, watch).run()) for order in orders]
+        drives = [_Drive(order, watch, control) for order in orders]
+        async with _stopped_by(control, drives), asyncio.TaskGroup() as group:
+            tasks = [group.create_task(each.run()) for each in drives]
         return [task.result() for task in tasks]
+
+
+@asynccontextmanager
+async def _stopped_by(control: Control, drives: Sequence[_Drive]) -> AsyncGenerator[None]:
+    async def stop() -> None:
+        await control.stopped()
+        for each in drives:
+            each.stop()
+
+    waiting = asyncio.create_task(stop())
+    try:
+        yield
+    finally:
+        waiting.cancel()
 
 
 class _Drive:
     """One order that is being done."""
 
-    def __init__(self, order: LoadOrder, watch: LoopWatch) -> None:
+    def __init__(self, order: LoadOrder, watch: LoopWatch, control: Control) -> None:
         self._order = order
         self._watch = watch
+        self._control = control
         self._loop = asyncio.get_running_loop()
         self._connector = _Connector(order)
         self._counted = None if order.mode == "capture" else Counted()
         self._exchanges: list[Exchange] = []
+        self._tasks: list[asyncio.Task[None]] = []
+        self._has_to_end = False
 
     async def run(self) -> LoadRun:
         before = Usage.now()
         self._began_s, self._began_ns = self._loop.time(), before.at_ns
         window_s = self._order.window_s
         self._window_ends_s = None if window_s is None else self._began_s + window_s
-        async with asyncio.TaskGroup() as group:
+        self._window_ends_ns = None if window_s is None else self._began_ns + round(window_s * 1e9)
+        async with asyncio.TaskGroup() as self._group:
             if isinstance(self._order.load, Closed):
-                self._start_closed(self._order.load, group)
+                self._start_closed(self._order.load)
             else:
-                await self._start_open(group)
+                self._start(self._ask_by_schedule(offsets_s(self._order.load)))
         after = Usage.now()
         captures = [exchange.capture for exchange in self._exchanges]
         captures.sort(key=lambda capture: capture.times.scheduled_ns)
@@ -81,45 +108,70 @@ class _Drive:
             client=judged(before, after, *self._watch.lags_ms(before.at_ns, after.at_ns)),
         )
 
+    def stop(self) -> None:
+        """Leave what is open, and begin nothing more."""
+        self._has_to_end = True
+        for task in self._tasks:
+            task.cancel()
+
     def _is_over(self) -> bool:
-        return self._window_ends_s is not None and self._loop.time() >= self._window_ends_s
+        ends_ns = self._window_ends_ns
+        return self._has_to_end or (ends_ns is not None and time.monotonic_ns() >= ends_ns)
+
+    def _start(self, work: Coroutine[Any, Any, None]) -> None:
+        if self._has_to_end:
+            work.close()
+        else:
+            self._tasks.append(self._group.create_task(work))
 
     # ------------------------------------------------------------------ when requests are made
 
-    def _start_closed(self, load: Closed, group: asyncio.TaskGroup) -> None:
+    def _start_closed(self, load: Closed) -> None:
         shared = None if load.requests is None else iter(range(load.requests))
         for number in range(load.connections):
-            start_s = number * load.ramp_s / load.connections
-            group.create_task(self._ask_again(start_s, iter(range(1)) if shared is None else shared))
+            offset_ns = round(number * load.ramp_s / load.connections * 1e9)
+            self._start(self._ask_again(self._began_ns + offset_ns, iter(range(1)) if shared is None else shared))
 
-    async def _ask_again(self, start_s: float, requests: Iterator[int]) -> None:
+    async def _ask_again(self, due_ns: int, requests: Iterator[int]) -> None:
         """Be one connection: the next request is due when the last one has ended."""
-        await self._sleep_until(self._began_s + start_s)
-        due_ns = self._began_ns + round(start_s * 1e9)
+        await self._sleep_until(due_ns)
         while not self._is_over() and next(requests, None) is not None:
             await self._ask(due_ns)
             due_ns = time.monotonic_ns()
 
-    async def _start_open(self, group: asyncio.TaskGroup) -> None:
-        assert not isinstance(self._order.load, Closed)
-        for offset_s in offsets_s(self._order.load):
-            await self._sleep_until(self._began_s + offset_s)
+    async def _ask_by_schedule(self, offsets: Iterator[float]) -> None:
+        for offset_s in offsets:
+            due_ns = self._began_ns + round(offset_s * 1e9)
+            await self._sleep_until(due_ns)
             if self._is_over():
                 break
-            group.create_task(self._ask(self._began_ns + round(offset_s * 1e9)))
+            self._start(self._ask(due_ns))
 
-    async def _sleep_until(self, when_s: float) -> None:
-        """Wait, but not beyond the window."""
-        if self._window_ends_s is not None:
-            when_s = min(when_s, self._window_ends_s)
-        if (wait_s := when_s - self._loop.time()) > 0:
-            await asyncio.sleep(wait_s)
+    async def _sleep_until(self, due_ns: int) -> None:
+        """Wait, but not beyond the window. Again if need be: some loops' timers are up to 1 ms early."""
+        ends_ns = self._window_ends_ns
+        until_ns = due_ns if ends_ns is None else min(due_ns, ends_ns)
+        while (wait_ns := until_ns - time.monotonic_ns()) > 0:  # noqa: ASYNC110 - it is a time that is waited for
+            await asyncio.sleep(wait_ns / 1e9)
 
     # ------------------------------------------------------------------ one request
 
     async def _ask(self, scheduled_ns: int) -> None:
         exchange = exchange_of(self._order, scheduled_ns, self._counted)
         self._exchanges.append(exchange)
+        self._control.begun += 1
+        try:
+            await self._exchange(exchange)
+        except asyncio.CancelledError:
+            exchange.leave(INTERRUPTED)
+            raise
+        finally:
+            exchange.close()
+            await exchange.wait_closed()
+            self._control.ended += 1
+
+    async def _exchange(self, exchange: Exchange) -> None:
+        """Have one request answered, or leave."""
         timeout_s = self._order.timeout_s
         give_up_s = self._loop.time() + timeout_s
         leave_s = give_up_s if self._window_ends_s is None else min(give_up_s, self._window_ends_s)
@@ -133,12 +185,10 @@ class _Drive:
             if not deadline.expired():
                 exchange.unreachable(f"{type(error).__name__}: {error}", time.monotonic_ns())
             elif leave_s < give_up_s:
+                self._has_to_end = True  # the timer may have been early
                 exchange.leave()
             else:
                 exchange.give_up(timeout_s)
-        finally:
-            exchange.close()
-        await exchange.wait_closed()
 
 
 class _Connector:

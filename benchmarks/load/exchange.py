@@ -1,17 +1,20 @@
 """One request and its answer, from the first byte to the last, however it is read.
 
-    head    until the answer's head has come whole and says what follows
-    body    its bytes are stamped, then kept or counted; the end of the body is seen, or the connection goes
-    over    `capture` says how; what still comes is not looked at
+    HEAD ----> STREAM <---> ENDING      what seems to be the last byte has come, and the connection is still open
+      |           |            |
+      +-> REFUSAL |            |        an answer without a stream: its beginning is kept, for its words
+      |      |    |            |
+      +------+----+------------+---> OVER   `capture` says how; what still comes is not looked at
 
-Nothing here parses an event.
+The bytes of a body are stamped, then kept or counted. Nothing here parses an event.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from enum import Enum, auto
 from typing import Final, cast
 
 from benchmarks.load.keeping import Closing, Kept, LastBytes, Tally
@@ -30,8 +33,54 @@ from benchmarks.traces.framing import (
 
 __all__ = ("Exchange",)
 
+_GRACE_S: Final = 0.02
 _SETTLE_S: Final = 0.25
 _REFUSAL_BYTES: Final = 2_048
+_MIB: Final = 1024 * 1024
+
+
+class _Phase(Enum):
+    HEAD = auto()
+    STREAM = auto()
+    ENDING = auto()
+    REFUSAL = auto()
+    OVER = auto()
+
+
+class _End(Enum):
+    """Why no more is looked at."""
+
+    WHOLE = auto()
+    """The framing has said so, or the server closed the connection."""
+    BROKEN = auto()
+    """The connection broke."""
+    GARBLED = auto()
+    """The head is none."""
+    FULL = auto()
+    """More came than is kept."""
+    TIMEOUT = auto()
+    """The client waits no longer."""
+    LEFT = auto()
+    """The client goes."""
+
+
+_OUTCOMES: Final[Mapping[tuple[_Phase, _End], Outcome | None]] = {
+    (_Phase.HEAD, _End.WHOLE): Outcome.UNREACHABLE,
+    (_Phase.HEAD, _End.BROKEN): Outcome.UNREACHABLE,
+    (_Phase.HEAD, _End.GARBLED): Outcome.NOT_A_STREAM,
+    (_Phase.HEAD, _End.TIMEOUT): Outcome.UNREACHABLE,
+    (_Phase.HEAD, _End.LEFT): Outcome.LEFT,
+    (_Phase.STREAM, _End.WHOLE): None,
+    (_Phase.STREAM, _End.BROKEN): Outcome.CUT,
+    (_Phase.STREAM, _End.FULL): Outcome.TOO_LONG,
+    (_Phase.STREAM, _End.TIMEOUT): Outcome.STUCK,
+    (_Phase.STREAM, _End.LEFT): Outcome.LEFT,
+    (_Phase.ENDING, _End.WHOLE): None,
+    (_Phase.ENDING, _End.BROKEN): None,
+    (_Phase.ENDING, _End.TIMEOUT): Outcome.STUCK,
+    (_Phase.ENDING, _End.LEFT): Outcome.LEFT,
+}
+"""What an end is in each phase; None: the bytes decide. A refusal is what its head says, whatever ends it."""
 
 
 class Exchange(asyncio.BaseProtocol):
@@ -55,12 +104,18 @@ class Exchange(asyncio.BaseProtocol):
         self._request: Request = request_of(order)
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._phase = _Phase.HEAD
         self._head_data = b""
-        self._keep: Callable[[bytes, int], None] = Kept(self.capture).take
+        self._keep: Callable[[bytes, int], None] = Kept(self.capture, order.max_kept_bytes, self._fill).take
         self._tally = None if counted is None else Tally(order, counted)
-        self._ends_with: Callable[[bytes], bool] | None = None  # None: the head has not come whole
-        self._refusal: tuple[Outcome, str] | None = None
-        self._ended_ns: int | None = None  # when the last byte came, as it seems
+        self._last: LastBytes | Closing | None = None  # of a stream
+        self._ended_ns = 0  # while ENDING: when the last byte came, as it seems
+        self._refusal = (Outcome.REFUSED, "")  # while REFUSAL
+
+    @property
+    def has_stream(self) -> bool:
+        """Whether what follows the head is the stream that was asked for."""
+        return self._last is not None
 
     # ------------------------------------------------------------------ the connection
 
@@ -81,14 +136,12 @@ class Exchange(asyncio.BaseProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Say how it ended, if that is not known yet."""
-        now_ns = time.monotonic_ns()
         detail = "" if exc is None else _words(exc)
-        if self._ends_with is None:
-            self.unreachable(detail or "the connection was closed without an answer", now_ns)
-        elif self._refusal is not None or self._ended_ns is not None:
-            self._finish(None, "", now_ns if self._ended_ns is None else self._ended_ns)
-        else:
-            self._finish(None if exc is None else Outcome.CUT, detail, now_ns)
+        if self._phase is _Phase.HEAD:
+            detail = detail or "the connection was closed without an answer"
+        now_ns = time.monotonic_ns()
+        ended_ns = self._ended_ns if self._phase is _Phase.ENDING else now_ns
+        self._finish(_End.WHOLE if exc is None else _End.BROKEN, detail, ended_ns)
         self._transport = None
         self._closed.set()
 
@@ -99,7 +152,7 @@ class Exchange(asyncio.BaseProtocol):
 
     def take(self, data: bytes, now_ns: int) -> None:
         """Take bytes that came at `now_ns`."""
-        if self._ends_with is None:
+        if self._phase is _Phase.HEAD:
             data = self._take_head(data, now_ns)
             if not data:
                 return
@@ -107,8 +160,6 @@ class Exchange(asyncio.BaseProtocol):
 
     def _take_head(self, data: bytes, now_ns: int) -> bytes:
         """Return what is behind the head, if it has come whole."""
-        if self.over.is_set():
-            return b""
         self.capture.times.headers_ns = self.capture.times.headers_ns or now_ns
         self._head_data += data
         try:
@@ -117,41 +168,64 @@ class Exchange(asyncio.BaseProtocol):
                 return b""
             self._expect(head)
         except MalformedError as error:
-            self._finish(Outcome.NOT_A_STREAM, str(error), now_ns)
+            self._finish(_End.GARBLED, str(error), now_ns)
             return b""
         return self._head_data[head.size :]
 
     def _expect(self, head: Head) -> None:
         self.capture.status, self.capture.headers = head.status, head.headers
-        self._refusal = wrong_answer(head, self._order, self._request.accept)
-        if self._refusal is not None:
-            self._ends_with = self._has_enough
-        elif self._order.transport is Transport.WEBSOCKET:
-            self._ends_with = Closing(self._answer)
-        else:
-            self._ends_with = LastBytes(head.headers)
-        if self._refusal is None and self._tally is not None:
+        refusal = wrong_answer(head, self._order, self._request.accept)
+        if refusal is not None:
+            self._phase, self._refusal = _Phase.REFUSAL, refusal
+            return
+        self._phase = _Phase.STREAM
+        if self._tally is not None:
             self._keep = self._tally.take
+        if self._order.transport is Transport.WEBSOCKET:
+            self._last = Closing(self._answer)
+        else:
+            self._last = LastBytes(head.headers, self.capture.pieces if self._tally is None else None)
 
     def take_body(self, data: bytes, now_ns: int) -> None:
         """Keep or count bytes behind the head, and see whether they are the last."""
-        self._keep(data, now_ns)
-        self._ended_ns = None
-        assert self._ends_with is not None
-        if not self._ends_with(data) or self.over.is_set():
+        if self._phase is _Phase.OVER:
             return
-        self._ended_ns = now_ns
-        if self._refusal is not None:
-            self._finish(None, "", now_ns)
+        self._keep(data, now_ns)
+        if self._phase is _Phase.REFUSAL:
+            if self._has_enough():
+                self._finish(_End.WHOLE, "", now_ns)
+            return
+        if self._phase is _Phase.ENDING:
+            self._phase = _Phase.STREAM  # it only seemed so
+        assert self._last is not None
+        if self._last.seems_to_end(data) and self._phase is _Phase.STREAM:
+            self._seem_to_end(now_ns)
+
+    def _seem_to_end(self, now_ns: int) -> None:
+        """Wait a little for a server that says that it closes; look through the framing of any other."""
+        self._phase, self._ended_ns = _Phase.ENDING, now_ns
+        if "close" in self.capture.headers.get("connection", "").lower():
+            asyncio.get_running_loop().call_later(_GRACE_S, self._confirm, now_ns)
         else:
-            # Most servers close now, as they were asked to. Others do not, and some only seem to have ended.
-            asyncio.get_running_loop().call_later(_SETTLE_S, self._settle, now_ns)
+            self._confirm(now_ns)
+
+    def _confirm(self, ended_ns: int) -> None:
+        if self._phase is not _Phase.ENDING or self._ended_ns != ended_ns:
+            return
+        assert self._last is not None
+        ends = self._last.ends()
+        if ends is None:  # it cannot be told but by waiting
+            asyncio.get_running_loop().call_later(_SETTLE_S, self._settle, ended_ns)
+        elif ends:
+            self._finish(_End.WHOLE, "", ended_ns)
+        else:
+            self._phase = _Phase.STREAM
 
     def _settle(self, ended_ns: int) -> None:
-        if self._ended_ns == ended_ns:
-            self._finish(None, "", ended_ns)
+        if self._phase is _Phase.ENDING and self._ended_ns == ended_ns:
+            self._finish(_End.WHOLE, "", ended_ns)
 
-    def _has_enough(self, data: bytes) -> bool:
+    def _has_enough(self) -> bool:
         """Whether a body that is no stream says no more, or more than anyone wants to know."""
         try:
             body = body_of(self.capture.headers)
@@ -168,36 +242,42 @@ class Exchange(asyncio.BaseProtocol):
 
     # ------------------------------------------------------------------ how it ends
 
-    def leave(self) -> None:
-        """Go, as the reader profile or the window says."""
-        self._finish(Outcome.LEFT, "", time.monotonic_ns())
+    def leave(self, detail: str = "") -> None:
+        """Go, as the reader profile, the window or the user says."""
+        self._finish(_End.LEFT, detail, time.monotonic_ns())
 
     def give_up(self, timeout_s: float) -> None:
         """Wait no longer: no answer, or one that has no end."""
-        if self._ends_with is None:
-            self.unreachable(f"no answer within {timeout_s:g} s", time.monotonic_ns())
-        else:
-            self._finish(Outcome.STUCK, f"no end within {timeout_s:g} s", time.monotonic_ns())
+        what = "no answer" if self._phase is _Phase.HEAD else "no end"
+        self._finish(_End.TIMEOUT, f"{what} within {timeout_s:g} s", time.monotonic_ns())
 
     def unreachable(self, detail: str, now_ns: int) -> None:
         """Note that there was no answer."""
-        self._finish(Outcome.UNREACHABLE, detail, now_ns)
+        self._finish(_End.BROKEN, detail, now_ns)
 
-    def _finish(self, outcome: Outcome | None, detail: str, ended_ns: int) -> None:
+    def _fill(self, now_ns: int) -> None:
+        limit = f"{self._order.max_kept_bytes / _MIB:.3g} MiB"
+        self._finish(_End.FULL, f"no end within {limit}, which is what is kept of one stream", now_ns)
+
+    def _finish(self, end: _End, detail: str, ended_ns: int) -> None:
         """Close the connection, and say how it was. Only the first call counts."""
-        if self.over.is_set():
+        if self._phase is _Phase.OVER:
             return
         capture = self.capture
-        if self._refusal is not None:
-            outcome = self._refusal[0]
+        if self._phase is _Phase.REFUSAL:
+            outcome: Outcome | None = self._refusal[0]
             detail = error_detail(self._refusal[1], capture.headers, capture.pieces)
-        elif self._tally is not None and capture.status is not None:
-            complete = outcome is None and isinstance(self._ends_with, LastBytes) and self._ends_with.complete
-            outcome = self._tally.close(body_complete=complete) or outcome or Outcome.CUT
+        else:
+            outcome = _OUTCOMES[self._phase, end]
+            if self._tally is not None and self.has_stream:
+                outcome = self._tally.close(body_complete=self._is_whole(outcome)) or outcome or Outcome.CUT
         capture.outcome, capture.detail, capture.times.ended_ns = outcome, detail, ended_ns
-        self._keep = _nothing
+        self._phase = _Phase.OVER
         self.over.set()
         self.close()
+
+    def _is_whole(self, outcome: Outcome | None) -> bool:
+        return outcome is None and isinstance(self._last, LastBytes) and self._last.may_end
 
     async def wait_closed(self) -> None:
         """Wait until the connection has gone, if there was one."""
@@ -210,10 +290,6 @@ class Exchange(asyncio.BaseProtocol):
             self._timer.cancel()
         if self._transport is not None:
             self._transport.abort()
-
-
-def _nothing(data: bytes, now_ns: int) -> None:
-    """Forget what comes after the end."""
 
 
 def _words(error: Exception) -> str:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from benchmarks.load.plan import Counted, LoadOrder
 from benchmarks.load.tokens import Indexes, TokenCounter, ending_of
 from benchmarks.traces.captures import Capture, Outcome
-from benchmarks.traces.framing import MalformedError, Message, Opcode, WebSocketFrames
+from benchmarks.traces.framing import ChunkedBody, MalformedError, Message, Opcode, WebSocketFrames
 
 __all__ = ("Closing", "Kept", "LastBytes", "Tally")
 
@@ -20,15 +20,26 @@ _TAIL_BYTES: Final = 4_096
 
 
 class Kept:
-    """All of it, with times. Two lists of what the garbage collector need not go through."""
+    """All of it, with times. Two lists of what the garbage collector need not go through.
 
-    def __init__(self, capture: Capture) -> None:
+    Args:
+        capture: where to.
+        max_bytes: how much at most; a piece that goes beyond is kept, too.
+        fill: is called with the time when it is more.
+    """
+
+    def __init__(self, capture: Capture, max_bytes: int, fill: Callable[[int], None]) -> None:
         self._add_stamp, self._add_piece = capture.stamps_ns.append, capture.pieces.append
+        self._room = max_bytes
+        self._fill = fill
 
     def take(self, data: bytes, now_ns: int) -> None:
         """Keep a piece."""
         self._add_stamp(now_ns)
         self._add_piece(data)
+        self._room -= len(data)
+        if self._room < 0:
+            self._fill(now_ns)
 
 
 class Tally:
@@ -65,25 +76,33 @@ class Tally:
 
 
 class LastBytes:
-    """Where an HTTP body seems to end.
+    """Where an HTTP body ends.
 
-    By its length, or by what looks like its last, empty chunk, but may be content that has been cut there.
+    By its length, or by what looks like its last, empty chunk, but may be content that has been cut there: that is seen
+    at no cost, and looked through only where it matters.
+
+    Args:
+        headers: of the answer.
+        pieces: where the body is kept; None: it is not.
     """
 
-    def __init__(self, headers: Mapping[str, str]) -> None:
+    def __init__(self, headers: Mapping[str, str], pieces: Sequence[bytes] | None) -> None:
         length = headers.get("content-length", "")
         self._is_chunked = "transfer-encoding" in headers
         self._left = int(length) if length.isdecimal() and not self._is_chunked else None
         self._tail = b""
+        self._pieces = pieces
+        self._looked_through = 0
+        self._chunks = ChunkedBody()
 
     @property
-    def complete(self) -> bool:
+    def may_end(self) -> bool:
         """Whether it may end where it is now."""
         if self._is_chunked:
             return self._tail.endswith(_LAST_CHUNK)
         return self._left is None or self._left <= 0
 
-    def __call__(self, data: bytes) -> bool:
+    def seems_to_end(self, data: bytes) -> bool:
         """Say whether the body seems to end with a piece."""
         if self._left is not None:
             self._left -= len(data)
@@ -92,6 +111,23 @@ class LastBytes:
             return False
         self._tail = data if len(data) >= len(_LAST_CHUNK) else self._tail[-len(_LAST_CHUNK) :] + data
         return self._tail.endswith(_LAST_CHUNK)
+
+    def ends(self) -> bool | None:
+        """Say whether it ends where it seems to; None: chunks that were not kept cannot be looked through.
+
+        All calls together take time that is linear in the number of bytes.
+        """
+        if not self._is_chunked:
+            return True
+        if self._pieces is None:
+            return None
+        try:
+            for piece in self._pieces[self._looked_through :]:
+                self._chunks.feed(piece)
+        except MalformedError:  # the parser will say so
+            return True
+        self._looked_through = len(self._pieces)
+        return self._chunks.complete
 
 
 class Closing:
@@ -106,7 +142,11 @@ class Closing:
         self._answer = answer
         self._is_broken = False
 
-    def __call__(self, data: bytes) -> bool:
+    def ends(self) -> bool | None:
+        """Return None: the server has to close the connection, which is waited for."""
+        return None
+
+    def seems_to_end(self, data: bytes) -> bool:
         """Say whether the server has closed with a piece, or sent what is no frame."""
         if self._is_broken:
             return True

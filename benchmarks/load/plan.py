@@ -51,6 +51,8 @@ class LoadOrder(msgspec.Struct, frozen=True, kw_only=True):
         mode: capture keeps all bytes with their times. count only counts tokens, and check also looks at each index
             (profiles completion and ndjson, and a WebSocket; all but plain completion need trace=1): nothing is kept.
         timeout_s: for one request, from its first byte to its last.
+        max_kept_bytes: of one stream, in mode capture. One that sends more is ended as TOO_LONG: an endless one would
+            take all memory in seconds.
         receive_buffer_bytes: of each socket (SO_RCVBUF, set before it connects); None: the system's choice for a fast
             reader, 4096 for any other.
         tls: whether it is https.
@@ -73,6 +75,7 @@ class LoadOrder(msgspec.Struct, frozen=True, kw_only=True):
     window_s: float | None = None
     mode: Mode = "capture"
     timeout_s: float = 60.0
+    max_kept_bytes: int = 256 * 1024 * 1024
     receive_buffer_bytes: int | None = None
     tls: bool = False
     tls_verify: bool = True
@@ -88,6 +91,7 @@ class LoadOrder(msgspec.Struct, frozen=True, kw_only=True):
         _one_of("mode", self.mode, _MODES)
         positive_seconds("window_s", self.window_s, "until all streams have ended")
         positive_seconds("timeout_s", self.timeout_s)
+        positive_int("max_kept_bytes", self.max_kept_bytes)
         positive_int("receive_buffer_bytes", self.receive_buffer_bytes, or_none="as the reader needs it")
         self._check_combinations()
 

@@ -74,7 +74,7 @@ class _Leaving(_Pushed):
 
     def take_body(self, data: bytes, now_ns: int) -> None:
         super().take_body(data, now_ns)
-        if self._refusal is None:
+        if self.has_stream:
             self._tokens_left -= self._tokens.feed(data)
             if self._tokens_left <= 0:
                 self.leave()
@@ -83,7 +83,8 @@ class _Leaving(_Pushed):
 class _PacedReader(Exchange, asyncio.BufferedProtocol):
     """Reads little at a time, and pauses until what it has read is due.
 
-    What it did not read because nothing was there is not made up for, beyond 20 ms.
+    What it did not read because its own timer was late, as on a busy machine, is made up for: the pace holds. What it
+    did not read because nothing was there is not, beyond 20 ms.
     """
 
     def __init__(self, order: LoadOrder, scheduled_ns: int, counted: Counted | None) -> None:
@@ -96,7 +97,8 @@ class _PacedReader(Exchange, asyncio.BufferedProtocol):
         size = min(max(round(bytes_per_s / _READS_PER_S), _MIN_READ_BYTES), _MAX_READ_BYTES)
         self._buffer = memoryview(bytearray(size))
         self._ns_each = 1e9 / rate
-        self._next_ns = 0.0
+        self._next_ns = 0.0  # when all that it has read is due
+        self._ready_ns = 0  # since when it would read
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return self._buffer
@@ -109,13 +111,17 @@ class _PacedReader(Exchange, asyncio.BufferedProtocol):
         taken = len(data) if self._tokens is None else self._tokens.feed(data)
         if not taken or self._transport is None or self._transport.is_closing():
             return
-        self._next_ns = max(self._next_ns, now_ns - _SLACK_NS) + taken * self._ns_each
+        # What it was behind before it waited for this is its own lateness, or slack that it was given then.
+        behind_ns = max(_SLACK_NS, self._ready_ns - self._next_ns)
+        self._next_ns = max(self._next_ns, now_ns - behind_ns) + taken * self._ns_each
+        self._ready_ns = now_ns
         if self._next_ns > now_ns:
             self._transport.pause_reading()
             wait_s = (self._next_ns - now_ns) / 1e9
             self._timer = asyncio.get_running_loop().call_later(wait_s, self._resume)
 
     def _resume(self) -> None:
+        self._ready_ns = time.monotonic_ns()
         if self._transport is not None and not self._transport.is_closing():
             self._transport.resume_reading()
 

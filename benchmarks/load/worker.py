@@ -7,7 +7,6 @@ What came over the wire goes through a file, as it may be hundreds of megabytes.
 from __future__ import annotations
 
 import pickle
-import resource
 import subprocess
 import sys
 import tempfile
@@ -21,7 +20,7 @@ from typing import IO, Any, Final
 
 from benchmarks.load.client import drive_all, run
 from benchmarks.load.plan import LoadOrder, LoadRun
-from benchmarks.processes import on_core
+from benchmarks.processes import allow_many_files, on_core
 
 __all__ = ("LoadWorker", "WorkerError", "main")
 
@@ -117,7 +116,7 @@ def main() -> None:
     """Do orders until stdin ends."""
     orders_in, answers_out = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr  # whoever prints disturbs nothing
-    _allow_many_files()
+    allow_many_files()
     while (message := _next_message(orders_in)) is not None:
         orders, path = message
         try:
@@ -141,12 +140,6 @@ def _do(orders: Sequence[LoadOrder], path: Path) -> None:
     runs = run(drive_all(orders))
     with path.open("wb") as file:
         pickle.dump(runs, file, protocol=pickle.HIGHEST_PROTOCOL)
-
-
-def _allow_many_files() -> None:
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(ValueError, OSError):  # some systems name a limit that they do not grant
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 if __name__ == "__main__":

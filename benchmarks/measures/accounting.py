@@ -11,6 +11,10 @@ Of a stream whose client saw it complete, and so has read all that the server wr
     indexes missing     == dropped + rejected    the same
 
 Of one that was left or cut, events that arrived <= delivered; the difference is in transit: written, and never read.
+Of any stream with an id the server has a record within RECORDS_WAIT_S of its end, and of any that one producer feeds
+
+    indexes missing below the highest that came  <= dropped + rejected
+    tokens merged away                           <= merged
 In no stream does an index arrive twice, or a token behind a later one of its producer. The strategy `missing` has no
 boundary, so there delivered counts what was written.
 """
@@ -26,12 +30,16 @@ from benchmarks.measures.indexes import coverage, ordering_violations
 from benchmarks.scenarios.cells import Cell
 from benchmarks.traces.captures import Outcome, Trace
 
-__all__ = ("Accounting", "account")
+__all__ = ("RECORDS_WAIT_S", "Accounting", "account")
+
+RECORDS_WAIT_S: Final = 3.0
+"""How long whoever reads the server's log waits for the record of a stream that has ended for its client."""
 
 _PARTS: Final = ("delivered", "dropped", "merged", "rejected", "held")
 _OF_SERVER: Final = ("emitted", *_PARTS)
 _OF_CLIENT: Final = ("received", "in_transit", "duplicates", "missing", "unrecorded")
 _INDEXED_PROFILES: Final = ("completion", "ndjson")
+_NO_STREAM: Final = (Outcome.UNREACHABLE, Outcome.REFUSED, Outcome.NOT_A_STREAM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +50,7 @@ class Accounting:
         counts: summed over all streams: emitted, delivered, dropped, merged, rejected and held as the server's records
             say; received (events with content), in_transit (delivered and not received), duplicates and missing (by
             index, where that is known) as the client saw it; unrecorded: streams with an id that the server
-            has no record of.
+            has no record of, each of which is a violation.
         violations: what did not add up, one line each, with the stream, what should be equal, and both numbers; empty:
             all did.
     """
@@ -95,7 +103,7 @@ def _add(counts: dict[str, int], trace: Trace, record: _Record | None) -> None:
     counts["received"] += received
     if record is not None:
         counts["in_transit"] += max(record.counts.get("delivered", 0) - received, 0)
-    elif trace.stream_id:
+    elif _should_be_recorded(trace):
         counts["unrecorded"] += 1
     if (covered := coverage(trace)) is not None:
         counts["duplicates"] += covered.duplicates
@@ -120,11 +128,19 @@ def _identity(stream_id: str, record: _Record) -> Iterator[str]:
 def _of_trace(trace: Trace, record: _Record | None, cell: Cell) -> Iterator[str]:
     name = f"stream {trace.stream_id or '(without an id)'}"
     if record is None:
-        if trace.outcome is Outcome.COMPLETED:
-            yield f"{name}: completed, so records of it at the server == 1 does not hold: 0 != 1"
+        if _should_be_recorded(trace):
+            yield (
+                f"{name}: records of it at the server == 1 does not hold: 0 != 1 ({trace.outcome.value}; "
+                f"{RECORDS_WAIT_S:g} s were given for it)"
+            )
     elif not record.absent:
         yield from _against_record(name, trace, record)
     yield from _of_indexes(name, trace, cell)
+
+
+def _should_be_recorded(trace: Trace) -> bool:
+    """Whether the server has begun a stream, going by what it answered."""
+    return trace.outcome is Outcome.COMPLETED or (bool(trace.stream_id) and trace.outcome not in _NO_STREAM)
 
 
 def _against_record(name: str, trace: Trace, record: _Record) -> Iterator[str]:
@@ -132,11 +148,14 @@ def _against_record(name: str, trace: Trace, record: _Record) -> Iterator[str]:
     if not _is_read_to_its_end(trace, record):
         if received > delivered:
             yield f"{name}: received <= delivered does not hold: {received} > {delivered} ({trace.outcome.value})"
+        yield from _kinds_so_far(name, trace, record.counts)
         return
     if received != delivered:
         yield f"{name}: received == delivered does not hold: {received} != {delivered} ({trace.outcome.value})"
     # A failed stream's producers may go on for a moment, and what they offer is rejected; it is in no end event.
-    if trace.outcome is Outcome.COMPLETED and trace.seq is not None:
+    if trace.outcome is not Outcome.COMPLETED:
+        yield from _kinds_so_far(name, trace, record.counts)
+    elif trace.seq is not None:
         yield from _kinds(name, trace, record.counts)
 
 
@@ -155,6 +174,23 @@ def _kinds(name: str, trace: Trace, counts: Mapping[str, int]) -> Iterator[str]:
     covered, lost = coverage(trace, counts["emitted"]), counts["dropped"] + counts["rejected"]
     if covered is not None and covered.missing != lost:
         yield f"{name}: missing indexes == dropped + rejected does not hold: {covered.missing} != {lost}"
+
+
+def _kinds_so_far(name: str, trace: Trace, counts: Mapping[str, int]) -> Iterator[str]:
+    """Check what is known of a stream that was not read to its end: what came behind a gap was not lost on the way."""
+    if trace.seq is None or not len(trace.seq):
+        return
+    merged = trace.token_count - len(trace.received_ns)
+    if merged > counts["merged"]:
+        yield f"{name}: tokens merged at the client <= merged does not hold: {merged} > {counts['merged']}"
+    if trace.producer is not None:
+        return  # each has its share of the indexes, and how far each has come is not known
+    covered, lost = coverage(trace, int((trace.seq + trace.merged).max())), counts["dropped"] + counts["rejected"]
+    if covered is not None and covered.missing is not None and covered.missing > lost:
+        yield (
+            f"{name}: missing indexes below the highest that came <= dropped + rejected does not hold: "
+            f"{covered.missing} > {lost} ({trace.outcome.value})"
+        )
 
 
 def _of_indexes(name: str, trace: Trace, cell: Cell) -> Iterator[str]:

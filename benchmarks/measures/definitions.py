@@ -65,12 +65,25 @@ class Metric:
 
 _GAP: Final = "every t_i+1 - t_i, pooled over requests"
 _ITS_TPOT: Final = "others call this TPOT"
+_NO_NAME: Final = "it has no name of its own for it"
 
 DEFINITIONS: Final[Mapping[str, Metric]] = MappingProxyType(
     {
         "ttfb_ms": Metric("Headers", "ms", {"tokenweir": Definition("TTFB", "h - s", lambda view: view.h)}),
         "first_event_ms": Metric(
             "First event", "ms", {"tokenweir": Definition("first event", "c1 - s", lambda view: view.c1)}
+        ),
+        "ttft_from_schedule_ms": Metric(
+            "Time to first token, from the scheduled time",
+            "ms",
+            {
+                "tokenweir": Definition(
+                    "TTFT",
+                    "t1 - due, empty content passed over",
+                    View.first_from_schedule,
+                    "the headline: a client that is late does not hide it",
+                ),
+            },
         ),
         "ttft_ms": Metric(
             "Time to first token",
@@ -80,7 +93,7 @@ DEFINITIONS: Final[Mapping[str, Metric]] = MappingProxyType(
                     "TTFT from send",
                     "t1 - s, empty content passed over",
                     lambda view: view.t1,
-                    "the headline TTFT counts from the scheduled time instead",
+                    "as the other tools count it",
                 ),
                 "guidellm": Definition("time_to_first_token_ms", "t1 - s", lambda view: view.t1),
                 "vllm": Definition(
@@ -148,8 +161,10 @@ DEFINITIONS: Final[Mapping[str, Metric]] = MappingProxyType(
             "Gap between chunks",
             "ms",
             {
-                "tokenweir": Definition("ITL", f"{_GAP}; a gap of zero is legal", View.gaps),
-                "vllm": Definition("ITL", "its ITL", View.gaps_from_first_event),
+                "tokenweir": Definition("ICG", f"{_GAP}; a gap of zero is legal", View.gaps),
+                "vllm": Definition(
+                    "chunk gap", "its ITL, which is of chunks and not of tokens", View.gaps_from_first_event, _NO_NAME
+                ),
                 "aiperf": Definition(
                     "inter_chunk_latency",
                     _GAP,

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from benchmarks.measures.latencies import delay_ns, gaps_ns, ttft_ns
-from benchmarks.traces.captures import Integers, Outcome, Trace
+from benchmarks.traces.captures import Integers, Trace
 from streams.arguments import shown
 
 __all__ = ("Slo", "goodput")
@@ -71,7 +71,7 @@ def goodput(traces: Sequence[Trace], slo: Slo | None, window_s: float) -> dict[s
 
 
 def _is_good(trace: Trace, slo: Slo) -> bool:
-    if trace.outcome not in (Outcome.COMPLETED, Outcome.LEFT) or not len(trace.received_ns):
+    if not trace.outcome.is_good or not len(trace.received_ns):
         return False
     return (
         _share_above(ttft_ns(trace), slo.ttft_ms) == 0

@@ -13,10 +13,10 @@ from typing import Any, Final, Protocol, cast
 import numpy as np
 from hdrh.histogram import HdrHistogram  # type: ignore[import-untyped]
 
-from benchmarks.measures.latencies import DISTRIBUTIONS
+from benchmarks.measures.latencies import DISTRIBUTIONS, Distribution
 from benchmarks.traces.captures import Integers, Trace
 
-__all__ = ("Histogram", "decode", "distributions", "encoded", "histogram_of", "merged", "percentile")
+__all__ = ("Histogram", "decode", "distributions", "encoded", "histogram_of", "left_out", "merged", "percentile")
 
 _HDR: Final[Any] = HdrHistogram  # it has no types
 _LOWEST_US: Final = 1
@@ -24,6 +24,7 @@ _HIGHEST_US: Final = 3_600_000_000
 _DIGITS: Final = 3
 _EXACT_BITS: Final = 11  # 2 * 10**3 values fit into 11 bits: a bucket keeps so many leading bits of a value
 _NS_PER_US: Final = 1000
+_NS_PER_MS: Final = 1_000_000
 
 
 class Histogram(Protocol):
@@ -106,14 +107,28 @@ def distributions(traces: Sequence[Trace]) -> dict[str, Histogram]:
     """Pool all distributions of `traces`: "ttft_us", "itl_us", "delay_us", ... as in `latencies.DISTRIBUTIONS`.
 
     Returns:
-        Those that have a value. One whose times are not from one clock, so that a value is below 0, is left out.
+        Those that have a value. One whose times are not from one clock, so that a value is below 0, is left out;
+        `left_out` names it.
     """
-    pooled: dict[str, Histogram] = {}
+    pooled = ((name, _pooled_ns(distribution, traces)) for name, distribution in DISTRIBUTIONS.items())
+    return {f"{name}_us": histogram_of(values) for name, values in pooled if len(values) and int(values.min()) >= 0}
+
+
+def _pooled_ns(distribution: Distribution, traces: Sequence[Trace]) -> Integers:
+    return np.concatenate([np.empty(0, np.int64), *map(distribution.values_ns, traces)])
+
+
+def left_out(traces: Sequence[Trace]) -> list[str]:
+    """Name the distributions that `distributions` has to leave out because of values below 0, a line each."""
+    lines: list[str] = []
     for name, distribution in DISTRIBUTIONS.items():
-        values_ns = np.concatenate([np.empty(0, np.int64), *map(distribution.values_ns, traces)])
-        if len(values_ns) and int(values_ns.min()) >= 0:
-            pooled[f"{name}_us"] = histogram_of(values_ns)
-    return pooled
+        values_ns = _pooled_ns(distribution, traces)
+        if below := np.count_nonzero(values_ns < 0).item():
+            lines.append(
+                f"{name} ({distribution.title}) is left out: {below} of {len(values_ns)} values are below 0, the "
+                f"least {int(values_ns.min()) / _NS_PER_MS:.3g} ms, so that its two times are not from one clock"
+            )
+    return lines
 
 
 def encoded(histograms: Mapping[str, Histogram]) -> dict[str, str]:

@@ -21,9 +21,19 @@ import numpy as np
 
 from benchmarks.traces.captures import Integers, Outcome, Trace
 
-__all__ = ("DISTRIBUTIONS", "FRESHNESS_STEP_NS", "Distribution", "freshness", "gaps_ns", "tpot_ns", "ttft_ns")
+__all__ = (
+    "DISTRIBUTIONS",
+    "FRESHNESS_SAMPLES",
+    "FRESHNESS_STEP_NS",
+    "Distribution",
+    "freshness",
+    "gaps_ns",
+    "tpot_ns",
+    "ttft_ns",
+)
 
 FRESHNESS_STEP_NS: Final = 10_000_000
+FRESHNESS_SAMPLES: Final = 200
 _NONE: Final[Integers] = np.empty(0, np.int64)
 
 
@@ -125,32 +135,45 @@ def pacing_ns(trace: Trace) -> Integers:
 # --- Sampled over time -------------------------------------------------------------------------------------------
 
 
-def freshness(trace: Trace, step_ns: int = FRESHNESS_STEP_NS) -> tuple[Integers, Integers]:
+def freshness(trace: Trace) -> tuple[Integers, Integers]:
     """Sample the age of the newest token that the reader has: t - max(E_i for R_i <= t).
 
-    t goes from R_1 to B in even steps. What a merged token ends with is newer than E, which is its first part's:
+    t goes from the moment when the token with index 0 was due to B, or from S if that token never came. Until the first
+    token comes the age is counted from there: a reader that has nothing yet is as far behind as that. The steps are
+    even: 10 ms, or a 200th of the whole time if that is less, so that a short stream has as many samples.
+
+    What a merged token ends with is newer than E, which is its first part's:
     its c parts are held to be spread evenly up to the next token's E, so that the newest is
     E + (next E - E)(c - 1) / c, but never after K. The last one of a stream takes the spread of the one before it.
 
     Args:
-        trace: of a stream that says when tokens were emitted; of others both arrays are empty.
-        step_ns: between two samples.
+        trace: of a stream that says when tokens were emitted and of which one came; of others both arrays are empty.
 
     Returns:
         The times t, and the ages.
     """
     if trace.emitted_ns is None or not len(trace.received_ns):
         return _NONE, _NONE
-    first_ns, last_ns = int(trace.received_ns[0]), int(trace.received_ns[-1])
+    start_ns, last_ns = _freshness_start_ns(trace), int(trace.received_ns[-1])
     end_ns = max(last_ns, trace.times.ended_ns or last_ns)
-    at_ns = np.arange(first_ns, end_ns + 1, step_ns, dtype=np.int64)
-    newest_ns = np.maximum.accumulate(_newest_part_ns(trace, trace.emitted_ns))
+    step_ns = max(min(FRESHNESS_STEP_NS, (end_ns - start_ns) // FRESHNESS_SAMPLES), 1)
+    at_ns = np.arange(start_ns, end_ns + 1, step_ns, dtype=np.int64)
+    newest_ns = np.maximum.accumulate(np.append(start_ns, _newest_part_ns(trace, trace.emitted_ns)))
     read_count = np.searchsorted(trace.received_ns, at_ns, side="right")
-    return at_ns, at_ns - newest_ns[read_count - 1]
+    return at_ns, at_ns - newest_ns[read_count]
+
+
+def _freshness_start_ns(trace: Trace) -> int:
+    """Return D of index 0, or S: what is behind either has to be waited for. Never later than the first arrival."""
+    start_ns = trace.times.scheduled_ns
+    if trace.due_ns is not None and trace.seq is not None:
+        due_ns = trace.due_ns[trace.seq == 0]
+        start_ns = start_ns if not len(due_ns) else int(due_ns[0])
+    return min(start_ns, int(trace.received_ns[0]))
 
 
 def freshness_ns(trace: Trace) -> Integers:
-    """Return t - max(E_i for R_i <= t), the ages alone, every 10 ms. See `freshness`."""
+    """Return t - max(E_i for R_i <= t), the ages alone. See `freshness`."""
     return freshness(trace)[1]
 
 
@@ -228,7 +251,8 @@ DISTRIBUTIONS: Final[Mapping[str, Distribution]] = MappingProxyType(
         "freshness": Distribution(
             "Age of the newest token the reader has",
             "freshness",
-            "t - max(E_i for R_i <= t), with t from R_1 to B in steps of 10 ms",
+            "t - max(E_i for R_i <= t), or t - t_0 until R_1, with t from t_0 to B in steps of 10 ms or (B - t_0) / "
+            "200 if that is less, where t_0 is D of index 0, or S if it never came",
             freshness_ns,
             (50, 99, 100),
             "sampled over each stream",

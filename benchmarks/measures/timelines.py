@@ -94,6 +94,8 @@ def _held(trace: Trace, origin_ns: int, until_ns: int) -> list[list[float]]:
 def freshness_series(trace: Trace) -> list[list[float]]:
     """Sample how old the newest token was that the reader had: [ms since the request was due, age in ms].
 
+    Before the first token came it is the time that was waited for it: see `latencies.freshness`.
+
     At most 200 points: of more samples each point is the oldest of its stretch, so that no stall is thinned away. Empty
     if the stream does not say when tokens were emitted.
     """

@@ -5,7 +5,8 @@
     c1  the first event, with content or not  d       the end of the body
     n   output tokens
 
-All times count from s here, as guidellm, vLLM and AIPerf have it; `latencies` counts from the scheduled time.
+All times count from s here, as guidellm, vLLM and AIPerf have it; `latencies` counts from the scheduled time, which is
+`due` here: 0 or less.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from benchmarks.traces.captures import Outcome, Trace
 __all__ = ("LETTERS", "NOTHING", "Values", "View")
 
 LETTERS: Final = (
-    "s: the request was sent; h: headers; c1: the first event, with content or without; t1..tk: arrivals of events "
-    "with content; e: the last of them; d: the end of the body; n: output tokens."
+    "due: the schedule wanted the request sent; s: it was sent; h: headers; c1: the first event, with content or "
+    "without; t1..tk: arrivals of events with content; e: the last of them; d: the end of the body; n: output tokens."
 )
 """What the letters stand for, for people."""
 
@@ -47,12 +48,17 @@ class View:
         completed = trace.outcome is Outcome.COMPLETED
         self.t: Values = NOTHING if sent_ns is None else (trace.received_ns - sent_ns) / _NS_PER_MS
         self.n = trace.token_count
+        self.due = since_sent(trace.times.scheduled_ns)
         self.h = since_sent(trace.times.headers_ns)
         self.c1 = since_sent(trace.first_event_ns)
         self.t1: float | None = self.t[0].item() if len(self.t) else None
         self.e: float | None = self.t[-1].item() if len(self.t) else None
         self.e_of_request = self.e if completed else None
         self.d = since_sent(trace.times.ended_ns) if completed else None
+
+    def first_from_schedule(self) -> float | None:
+        """t1 - due: the client's own lateness is in it."""
+        return None if self.t1 is None or self.due is None else self.t1 - self.due
 
     def gaps(self) -> Values:
         """t_i+1 - t_i."""

@@ -4,18 +4,25 @@ from __future__ import annotations
 
 import signal
 import sys
+from collections.abc import Iterable
+from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
 
-from benchmarks.peers.comparison import save, table
+from benchmarks.options import check_writable
+from benchmarks.peers.comparison import Comparison, save, table
 from benchmarks.peers.registry import PEERS, Peer
 from benchmarks.peers.side_by_side import CASES, FULL, QUICK, compare
+from benchmarks.report import PEERS as FILE
+from benchmarks.report.stacks import write_page
 
 __all__ = ("Kind", "measure")
+
+_OUTPUT: Final = Path("tokenweir-results")
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -31,9 +38,7 @@ class Kind(Enum):
 @app.command()
 def measure(
     quick: Annotated[bool, typer.Option(help="One round, shorter windows: to see that it works.")] = False,
-    output: Annotated[
-        Path | None, typer.Option(dir_okay=False, help="Write rows and environment here, as JSON.")
-    ] = None,
+    output: Annotated[Path, typer.Option(help="Folder for peers.json and peers.html.")] = _OUTPUT,
     case: Annotated[list[Kind] | None, typer.Option(help="Only this; may be given again.")] = None,
     only: Annotated[
         list[str] | None, typer.Option(help="Only peers with this in their name or stack; may be given again.")
@@ -41,20 +46,22 @@ def measure(
 ) -> None:
     """Measure ours beside every server of another stack, over loopback, on two cores where there are two.
 
-    A peer that lacks something is skipped, with what to install. Exits with 1 if a build or a measurement failed; a
-    goal that was missed is no failure.
+    A peer that lacks something is skipped, with what to install. A report that is written into the same folder later
+    shows the comparison, too. Exits with 1 if a build or a measurement failed; a goal that was missed is no failure.
     """
     # As an exception it passes through what ends the servers.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    _check_writable(output)
+    peers = _peers(only or [])
+    check_writable(output)
     chosen = [each for each in CASES if not case or Kind(each.name) in case]
     console = Console()
     with console.status("starting") as status:
         say = status.update if console.is_terminal else Console(stderr=True).print
-        came = compare(_peers(only or []), QUICK if quick else FULL, cases=chosen, quick=quick, say=say)
+        came = compare(peers, QUICK if quick else FULL, cases=chosen, quick=quick, say=say)
+    came.created = datetime.now(UTC).isoformat(timespec="seconds")
+    came.warm_up_s = _warm_up_s(came, peers)
     console.print(table(came))
-    if output is not None:
-        save(came, output)
+    _write(came, output)
     raise typer.Exit(int(came.has_failures))
 
 
@@ -71,9 +78,16 @@ def _peers(only: list[str]) -> list[Peer]:
     return chosen
 
 
-def _check_writable(output: Path | None) -> None:
-    if output is not None and not output.parent.is_dir():
-        raise typer.BadParameter(f"--output: the folder {output.parent} is not there")
+def _warm_up_s(came: Comparison, peers: Iterable[Peer]) -> dict[str, float]:
+    measured = {row.contender for row in came.rows}
+    return {peer.name: peer.warm_up_s for peer in peers if peer.warm_up_s and peer.name in measured}
+
+
+def _write(came: Comparison, folder: Path) -> None:
+    data, page = folder / FILE, folder / "peers.html"
+    save(came, data)
+    write_page(came, page)
+    typer.echo(f"\nresults  {data}\nreport   {page}")
 
 
 if __name__ == "__main__":

@@ -72,6 +72,8 @@ class Comparison(msgspec.Struct, kw_only=True):
         environment: on what it was measured, see `benchmarks.environment`.
         rows: by case, then in the order of the contenders.
         skipped: who is not in them.
+        warm_up_s: for how long a contender streamed before it was measured, if it compiles while it runs; by its name.
+        created: ISO 8601, UTC; empty: not known.
         format: tells the file from any other JSON.
         version: of the format.
     """
@@ -80,6 +82,8 @@ class Comparison(msgspec.Struct, kw_only=True):
     environment: dict[str, Any]
     rows: list[Row]
     skipped: list[Skipped] = []
+    warm_up_s: dict[str, float] = {}
+    created: str = ""
     format: str = FORMAT
     version: int = VERSION
 
@@ -107,10 +111,13 @@ def load(path: Path) -> Comparison:
     try:
         data = path.read_bytes()
         head = msgspec.json.decode(data, type=dict[str, Any])
-        if (found := (head.get("format"), head.get("version"))) != (FORMAT, VERSION):
+        found = head.get("format"), head.get("version")
+        if found != (FORMAT, VERSION) or isinstance(found[1], bool):
             raise ResultsError(f"{path} has format and version {found}; accepted are {(FORMAT, VERSION)}")
         return msgspec.json.decode(data, type=Comparison)
-    except (OSError, msgspec.MsgspecError) as error:
+    except OSError as error:
+        raise ResultsError(f"{path} cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:  # msgspec's errors are ValueErrors, as is text that is no UTF-8
         raise ResultsError(f"{path} is no comparison with peers: {error}") from error
 
 

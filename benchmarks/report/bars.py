@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from benchmarks.report.colours import Look
-from benchmarks.report.columns import Column, figure, shown
+from benchmarks.report.columns import Column, Figure, figure, shown
 from benchmarks.report.curves import mean_us, pooled
 from benchmarks.report.markup import Markup, joined, tag
 from benchmarks.results import CellResult
 
-__all__ = ("Bars", "delays", "grouped", "swatch", "throughput")
+__all__ = ("Bars", "delays", "grouped", "measured", "swatch", "throughput")
 
 _PARTS: Final[Mapping[str, str]] = {
     "pacing": "held back at the source",
@@ -51,10 +51,8 @@ def throughput(cells: Sequence[CellResult], looks: Mapping[str, Look], column: C
             found = figures.get(cell.name)
             if found is None:
                 continue
-            drawn = [_rect(0.0, found.median, whole, f"bar {looks[cell.strategy].css}")]
-            if found.count > 1:
-                drawn.append(_spread(found.low, found.high, whole))
-            rows.append(_row(cell, looks, drawn, column.value(found.median)))
+            track = measured(found, whole, f"bar {looks[cell.strategy].css}")
+            rows.append(_row(cell, looks, track, column.value(found.median)))
         panels.append(_panel(title, rows))
     title = f"{column.title}, by cell"
     note = tag("p", "The median of the repeats; the thin line reaches from the lowest to the highest.", class_="note")
@@ -77,10 +75,11 @@ def delays(cells: Sequence[CellResult], looks: Mapping[str, Look]) -> Bars:
         panels.append(_panel(title, [_stack(cell, looks, means[cell.name], whole) for cell in members]))
     present = [part for part in _PARTS if any(part in parts for parts in means.values())]
     key = [tag("span", _square(f"part {part}"), _PARTS[part]) for part in present]
+    together = _and([part for part in present if part != "pacing"])
     note = tag(
         "p",
-        "The mean time of a token in each part of its way, from when it was due to its arrival; queue, socket and "
-        "client together are its delay. The queue is the strategy's own; the socket is the server's tail, the kernel "
+        f"The mean time of a token in each part of its way, from when it was due to its arrival; {together} together "
+        "are its delay. The queue is the strategy's own; the socket is the server's tail, the kernel "
         "and the client's receive buffer, which no strategy rules. Every panel has its own scale.",
         class_="note",
     )
@@ -103,7 +102,11 @@ def _stack(cell: CellResult, looks: Mapping[str, Look], parts: Mapping[str, floa
         drawn.append(_rect(start, mean, whole, f"part {part}"))
         start += mean
     words = " + ".join(f"{shown(mean)} {_PARTS[part]}" for part, mean in parts.items())
-    return _row(cell, looks, drawn, f"{shown(start)} ms", f"{words} (ms)")
+    return _row(cell, looks, _track(drawn), f"{shown(start)} ms", f"{words} (ms)")
+
+
+def _and(names: Sequence[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
 
 
 # --- What both are made of -------------------------------------------------------------------------------------------
@@ -140,12 +143,21 @@ def _panel(title: str, rows: Iterable[Markup]) -> Markup | None:
     return tag("figure", tag("figcaption", "Reader: ", title), tag("ul", *rows, class_="bars"))
 
 
-def _row(
-    cell: CellResult, looks: Mapping[str, Look], drawn: Iterable[Markup], value: str, words: str | None = None
-) -> Markup:
+def _row(cell: CellResult, looks: Mapping[str, Look], track: Markup, value: str, words: str | None = None) -> Markup:
     label = tag("span", swatch(looks[cell.strategy]), f"{cell.variant} {cell.strategy}", class_="label")
-    image = tag("svg", *drawn, width="100%", height=16, aria_hidden="true", class_="track")
-    return tag("li", label, image, tag("span", value, class_="value"), title=words)
+    return tag("li", label, track, tag("span", value, class_="value"), title=words)
+
+
+def measured(found: Figure, whole: float, css: str) -> Markup:
+    """Return a bar for a median, with a line from the lowest to the highest; `whole` is what the full width means."""
+    drawn = [_rect(0.0, found.median, whole, css)]
+    if found.count > 1:
+        drawn.append(_spread(found.low, found.high, whole))
+    return _track(drawn)
+
+
+def _track(drawn: Iterable[Markup]) -> Markup:
+    return tag("svg", *drawn, width="100%", height=16, aria_hidden="true", class_="track")
 
 
 def _rect(start: float, length: float, whole: float, css: str) -> Markup:

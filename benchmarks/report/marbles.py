@@ -11,17 +11,27 @@ from benchmarks.results import CellResult, Timeline
 from benchmarks.traces.captures import Outcome
 from streams.marbles import Bar, BarKind, Diagram, RecordedItem, diagram_of_recording, svg
 
-__all__ = ("diagram", "drawn", "span_ms")
+__all__ = ("diagram", "drawn", "shows_failure", "span_ms")
 
 _WIDTH: Final = 600
 _MOST_MISSING: Final = 400
+_SOON: Final = 1.1
 _MOST_TOKENS: Final = 100_000  # a number in a damaged file would be drawn until memory ends
 _KINDS: Final = {Outcome.COMPLETED.value: BarKind.COMPLETED, Outcome.LEFT.value: BarKind.CANCELLED}
 
 
 def span_ms(timeline: Timeline) -> float:
-    """Return how long the part of a stream is that is drawn; 0 if there is nothing to draw."""
-    return max((ms for item in _items(timeline) for ms in _times_ms(item)), default=0.0)
+    """Return how long the part of a stream is that is drawn, with its end if that comes soon; 0: nothing to draw."""
+    last_ms = max((ms for item in _items(timeline) for ms in _times_ms(item)), default=0.0)
+    ended_ms = number(timeline.ended_ms)
+    is_soon = ended_ms is not None and last_ms < ended_ms <= last_ms * _SOON
+    return ended_ms if is_soon and ended_ms is not None else last_ms
+
+
+def shows_failure(timeline: Timeline, span: float) -> bool:
+    """Return whether a stream is seen to fail within `span` milliseconds, with an error event or worse."""
+    end = _terminal(timeline, span)
+    return end is not None and end.kind is BarKind.FAILED
 
 
 def diagram(cell: CellResult, timeline: Timeline, span: float) -> Diagram:

@@ -31,10 +31,20 @@ function draw(wanted = () => true) {
   }
 }
 
+let unfolded = [];
+
+/** Open all folds that paper has room for, or close those again that were opened. */
+function unfold(printing) {
+  for (const fold of unfolded) fold.open = false;
+  unfolded = printing ? [...document.querySelectorAll("details.more:not([open])")] : [];
+  for (const fold of unfolded) fold.open = true;
+}
+
 /** Draw for paper, or for the screen again. */
 function setPrinting(printing) {
   if (printing === "print" in root.dataset) return;
   root.toggleAttribute("data-print", printing);
+  unfold(printing);
   draw();
 }
 
@@ -50,6 +60,10 @@ matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => draw
 matchMedia("print").addEventListener("change", (event) => setPrinting(event.matches));
 addEventListener("beforeprint", () => setPrinting(true));
 addEventListener("afterprint", () => setPrinting(false));
+
+for (const fold of document.querySelectorAll("details.more")) {
+  fold.addEventListener("toggle", () => draw(({ element }) => fold.contains(element)));
+}
 
 makeSortable();
 readViews();

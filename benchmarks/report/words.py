@@ -9,10 +9,9 @@ from benchmarks.measures.definitions import DEFINITIONS, LETTERS, TOOLS, Definit
 from benchmarks.measures.formulas import SYMBOLS
 from benchmarks.report.columns import number, shown
 from benchmarks.report.markup import Markup, tag
-from benchmarks.report.tables import scrolled, violations
+from benchmarks.report.tables import limits, scrolled, violations
 from benchmarks.results import CellResult, NullRun, Results
 from benchmarks.summary import answers as summary
-from benchmarks.summary.figures import bound
 
 __all__ = ("answers", "banners", "definitions", "floor", "names_elsewhere", "wrong_lines")
 
@@ -25,7 +24,8 @@ _MOST_LINES: Final = 200
 def banners(results: Results) -> list[Markup]:
     """Return what a reader must know before all figures: whether they are whole, add up, and are the server's."""
     wrong = sum(len(violations(cell)) for cell in results.cells)
-    limited = [cell for cell, _ in bound(results.cells)]
+    limited = [cell for cell in results.cells if "client" in limits(cell)]
+    busy = [cell for cell in results.cells if limits(cell) == ["machine"]]
     failed = [cell for cell in results.cells if cell.error]
     found: list[Markup] = []
     if wrong:
@@ -33,10 +33,16 @@ def banners(results: Results) -> list[Markup]:
         found.append(_banner("Accounting mismatch.", words, tag("a", "See which.", href="#accounting")))
     if limited:
         words = f"In {_count(len(limited), 'cell')} the load client was the limit, so the figures are the client's: "
-        found.append(_banner("Client-bound.", words + _some([cell.name for cell in limited]) + "."))
+        found.append(_banner("Client-bound.", words + _some(_once(limited)) + "."))
     if failed:
         words = f"{_count(len(failed), 'cell')} could not be measured, wholly or in part: "
-        found.append(_banner("Errors.", words + _some([cell.name for cell in failed]) + "."))
+        found.append(_banner("Errors.", words + _some(_once(failed)) + "."))
+    if busy:
+        words = (
+            f"In {_count(len(busy), 'cell')} the load client had little to do and was late all the same, so something "
+            "else had the cores. Times there may be too long; counts and losses stand: "
+        )
+        found.append(_banner("The machine was busy.", words + _some(_once(busy)) + ".", css="banner mild"))
     if results.interrupted:
         words = "The run was ended before its end. What is here was measured all the same; the rest is missing."
         found.append(_banner("Interrupted.", words, css="banner mild"))
@@ -45,6 +51,10 @@ def banners(results: Results) -> list[Markup]:
 
 def _banner(title: str, words: str, more: Markup | None = None, css: str = "banner") -> Markup:
     return tag("p", tag("strong", title), " ", words, more, class_=css, role="note")
+
+
+def _once(cells: Iterable[CellResult]) -> list[str]:
+    return list(dict.fromkeys(f"{cell.scenario}, {cell.name}" for cell in cells))
 
 
 def _some(names: Sequence[str], most: int = 4) -> str:

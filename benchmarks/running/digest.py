@@ -5,21 +5,21 @@ LoadRun, ServerSide  ->  traces  ->  measures, histograms, counts, accounting, t
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 from benchmarks.load.plan import Counted, LoadRun
-from benchmarks.measures.accounting import account
+from benchmarks.measures.accounting import RECORDS_WAIT_S, account
 from benchmarks.measures.computing import ServerCost, Slo, measure, per_stream
-from benchmarks.measures.histograms import distributions, encoded
+from benchmarks.measures.histograms import distributions, encoded, left_out
 from benchmarks.measures.timelines import freshness_series, timeline
 from benchmarks.results import Repeat
 from benchmarks.scenarios.cells import Cell
 from benchmarks.traces.captures import Capture, Outcome, Trace
 from benchmarks.traces.parsing import parse
 
-__all__ = ("Record", "ServerSide", "digest")
+__all__ = ("Checked", "Record", "ServerSide", "digest")
 
 Record = Mapping[str, Any]
 """One line of the server's log: see `benchmarks.processes.ServerProcess.records`."""
@@ -38,12 +38,14 @@ class ServerSide:
         cpu_s: of its process, over the measurement; None: the system does not say.
         idle_bytes: resident before the first request, but after one that warmed it up; None as above.
         memory: (time.monotonic_ns(), resident bytes) on the way; empty as above.
+        load_average: of the machine over the minute before; None as above.
     """
 
     records: Mapping[str, Record] = field(default_factory=dict[str, Record])
     cpu_s: float | None = None
     idle_bytes: int | None = None
     memory: Sequence[tuple[int, int]] = ()
+    load_average: float | None = None
 
     def cost(self, open_streams: int) -> ServerCost:
         """Return it as the measures take it."""
@@ -56,11 +58,34 @@ class ServerSide:
         )
 
 
-def digest(cell: Cell, run: LoadRun, server: ServerSide, slo: Slo | None = None) -> tuple[Repeat, list[Trace]]:
-    """Return what came of one measurement of `cell`, and its parsed streams (none if tokens were only counted)."""
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """One more stream of a cell whose tokens are only counted, in which every index was looked at.
+
+    Attributes:
+        load_run: what the client saw, in mode check.
+        records: the server's, of this stream.
+    """
+
+    load_run: LoadRun
+    records: Mapping[str, Record]
+
+
+def digest(
+    cell: Cell, run: LoadRun, server: ServerSide, slo: Slo | None = None, checked: Checked | None = None
+) -> tuple[Repeat, list[Trace]]:
+    """Return what came of one measurement of `cell`, and its parsed streams (none if tokens were only counted).
+
+    Args:
+        cell: what was asked for.
+        run: what the client captured or counted.
+        server: what was seen of the server meanwhile.
+        slo: what a good stream holds; None: goodput is not measured.
+        checked: the stream whose indexes were looked at; it is held against the server's record, and not measured.
+    """
     cost = server.cost(most_at_a_time(run.captures))
     if run.counted is not None:
-        return _of_counted(cell, run, run.counted, server, cost), []
+        return _of_counted(cell, run, run.counted, server, cost, checked), []
     profile = str(cell.stream.get("profile", "completion"))
     traces = [parse(capture, profile=profile, transport=cell.transport) for capture in run.captures]
     pooled = distributions(traces)
@@ -72,11 +97,13 @@ def digest(cell: Cell, run: LoadRun, server: ServerSide, slo: Slo | None = None)
         outcomes=_outcomes([trace.outcome for trace in traces]),
         counts=dict(accounting.counts),
         accounting=list(accounting.violations),
+        notes=left_out(traces),
         per_stream=per_stream(traces),
         memory=_memory_ms(run, server),
         freshness=[] if example is None else freshness_series(example),
         window_ms=(run.ended_ns - run.began_ns) / _NS_PER_MS,
         client=run.client,
+        load_average=server.load_average,
         timeline=None if example is None else timeline(example),
     ), traces
 
@@ -112,16 +139,19 @@ def most_at_a_time(captures: Sequence[Capture]) -> int:
 # --- Streams whose tokens were only counted ----------------------------------------------------------------------
 
 
-def _of_counted(cell: Cell, run: LoadRun, counted: Counted, server: ServerSide, cost: ServerCost) -> Repeat:
+def _of_counted(
+    cell: Cell, run: LoadRun, counted: Counted, server: ServerSide, cost: ServerCost, checked: Checked | None
+) -> Repeat:
     outcomes = [capture.outcome or Outcome.CUT for capture in run.captures]
     accounting = account([], server.records, cell)
     counts = {**accounting.counts, "received": counted.tokens}
     measures = measure([], began_ns=run.began_ns, ended_ns=run.ended_ns, server=cost)
+    violations = _counted_violations(run.captures, counted, accounting.counts, server.records)
     return Repeat(
         measures={**measures, **_counted_measures(run, counted, counts, outcomes, cost)},
         outcomes=_outcomes(outcomes),
         counts=counts,
-        accounting=[*accounting.violations, *_counted_violations(run.captures, counted, counts, server.records)],
+        accounting=[*accounting.violations, *violations, *_violations_of_check(cell, checked)],
         per_stream={
             "stream_id": [capture.headers.get(_STREAM_ID, "") for capture in run.captures],
             "outcome": [outcome.value for outcome in outcomes],
@@ -130,6 +160,7 @@ def _of_counted(cell: Cell, run: LoadRun, counted: Counted, server: ServerSide, 
         memory=_memory_ms(run, server),
         window_ms=(run.ended_ns - run.began_ns) / _NS_PER_MS,
         client=run.client,
+        load_average=server.load_average,
     )
 
 
@@ -162,16 +193,53 @@ def _counted_measures(
 def _counted_violations(
     captures: Sequence[Capture], counted: Counted, counts: Mapping[str, int], records: Mapping[str, Record]
 ) -> list[str]:
-    """Hold what the client counted against what the server says it delivered: of all streams together."""
+    """Hold what the client counted against what the server says it delivered: there is one stream, as `Cell` says."""
     names = [capture.headers.get(_STREAM_ID, "") for capture in captures]
-    who = f"stream {names[0]}" if len(names) == 1 else f"streams {', '.join(names)}"
-    violations = [f"stream {name}: the server has no record of it" for name in names if name and name not in records]
+    who = _who(captures)
+    given = f"{RECORDS_WAIT_S:g} s were given for it"
+    violations = [
+        f"stream {name}: records of it at the server == 1 does not hold: 0 != 1 ({given})"
+        for name in names
+        if name and name not in records
+    ]
     all_completed = all(capture.outcome is Outcome.COMPLETED for capture in captures)
     received, delivered = counted.tokens, counts["delivered"]
     if all_completed and received < delivered:
         violations.append(f"{who}: received == delivered does not hold: {received} != {delivered}")
     if received > delivered:
         violations.append(f"{who}: received <= delivered does not hold: {received} > {delivered}")
-    wrong = {"missing": counted.missing, "duplicates": counted.duplicates, "out of order": counted.out_of_order}
-    violations += [f"{who}: tokens {what} == 0 does not hold: {count} != 0" for what, count in wrong.items() if count]
     return violations
+
+
+def _who(captures: Sequence[Capture]) -> str:
+    return f"stream {', '.join(capture.headers.get(_STREAM_ID, '(without an id)') for capture in captures)}"
+
+
+def _violations_of_check(cell: Cell, checked: Checked | None) -> list[str]:
+    """Hold a stream whose indexes were looked at against the server's record of it."""
+    if checked is None:
+        return []
+    captures, counted = checked.load_run.captures, checked.load_run.counted
+    assert counted is not None
+    accounting = account([], checked.records, cell)
+    counts = accounting.counts
+    ends = [capture.outcome or Outcome.CUT for capture in captures]
+    return [
+        *(f"{_who(captures)}: checked, and it ended as {end.value}" for end in ends if end not in cell.expects),
+        *accounting.violations,
+        *_counted_violations(captures, counted, counts, checked.records),
+        *_violations_of_indexes(_who(captures), counted, counts["dropped"] + counts["rejected"]),
+    ]
+
+
+def _violations_of_indexes(who: str, counted: Counted, lost: int) -> Iterator[str]:
+    if counted.checked != counted.tokens:
+        yield f"{who}: tokens with an index == tokens does not hold: {counted.checked} != {counted.tokens}"
+    if counted.missing > lost:
+        yield (
+            f"{who}: missing indexes below the highest that came <= dropped + rejected does not hold: "
+            f"{counted.missing} > {lost}"
+        )
+    for what, count in (("duplicates", counted.duplicates), ("out of order", counted.out_of_order)):
+        if count:
+            yield f"{who}: tokens {what} == 0 does not hold: {count} != 0"

@@ -3,33 +3,39 @@
     start the step's servers (anywhere)  ->  measure the step (`benchmarks.running.measuring`)  ->  end them by their id
           meanwhile: digest the step before
 
-Nothing is parsed or computed while something is measured. What goes wrong with one cell is an error in its result, and
-the run goes on; what ends the run (Ctrl-C, SIGTERM) leaves what was measured.
+The servers of cells that are measured alone, one after the other, start together, which takes half as long; until it is
+their turn they wait, and take no time from the others. Nothing is parsed or computed while something is measured.
+
+What goes wrong with one cell is an error in its result, and the run goes on; what ends the run (Ctrl-C, SIGTERM) leaves
+what was measured.
 """
 
 from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Generator, Iterable, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Final
 
 from benchmarks.environment import environment
+from benchmarks.interrupts import held
 from benchmarks.load.null import null_run
 from benchmarks.load.plan import LoadOrder, LoadRun
 from benchmarks.load.worker import LoadWorker
 from benchmarks.measures.computing import MEASURES, Slo
-from benchmarks.processes import starting_all
+from benchmarks.processes import ServerProcess, starting_all
 from benchmarks.progress import Progress, Silent
 from benchmarks.results import CellResult, NullRun, Repeat, Results
 from benchmarks.running.digest import digest
 from benchmarks.running.measuring import Client, Measured, measure_step
 from benchmarks.scenarios.cells import Cell, Scenario
-from benchmarks.scenarios.schedule import Step, steps_of
-from benchmarks.traces.captures import Trace
+from benchmarks.scenarios.schedule import Step, batches_of, steps_of
+from benchmarks.summary.figures import unexpected_in
+from benchmarks.traces.captures import Outcome, Trace
 
 __all__ = ("Order", "Run", "Worker", "definitions", "measure_all", "run")
 
@@ -103,7 +109,8 @@ class Worker:
 
     def _alive(self) -> LoadWorker:
         if self._worker is None:
-            self._worker = self._stack.enter_context(LoadWorker())
+            with held():
+                self._worker = self._stack.enter_context(LoadWorker())
         return self._worker
 
     @contextmanager
@@ -148,17 +155,37 @@ def measure_all(
 ) -> None:
     """Measure step after step, and give what came of each cell to `keep` while nothing is being measured.
 
-    What was measured before an exception or an interrupt is given to `keep` all the same.
+    Args:
+        order: says how a server is started, and the seed.
+        steps: what is measured at a time, one after the other.
+        client: reads the streams.
+        keep: is called with each cell of a step while the servers of the next one start. What was measured before an
+            exception or an interrupt is given to it all the same.
+        progress: hears of each step.
     """
     measured: list[Measured] = []
     try:
-        for step in steps:
-            progress.step(step.title)
-            with starting_all([order.server] * len(step.placed)) as servers:
+        for batch in batches_of(steps):
+            progress.step(batch[0].title)
+            with starting_all([order.server] * sum(len(step.placed) for step in batch)) as servers:
                 _keep_all(measured, keep)
-                measured += measure_step(step, servers, client, seed=order.seed)
+                for step, its_servers in _dealt(batch, servers):
+                    if step is not batch[0]:
+                        progress.step(step.title)
+                    _keep_all(measured, keep)
+                    measured += measure_step(step, its_servers, client, seed=order.seed)
     finally:
         _keep_all(measured, keep)
+
+
+def _dealt(batch: Sequence[Step], servers: Sequence[ServerProcess]) -> Iterator[tuple[Step, Sequence[ServerProcess]]]:
+    """Give each step its servers, when none of the batch is busy with starting any more."""
+    for server in servers if len(batch) > 1 else ():
+        with suppress(RuntimeError, OSError):  # whoever measures it will say so
+            server.wait_listening()
+    remaining = iter(servers)
+    for step in batch:
+        yield step, list(islice(remaining, len(step.placed)))
 
 
 def _keep_all(measured: list[Measured], keep: Callable[[Measured], None]) -> None:
@@ -176,41 +203,47 @@ class _Keeper:
         self._order = order
         self._came = came
         self._progress = progress
-        self._said: set[str] = set()
+        self._said: set[tuple[str, str]] = set()
         self._cells = {(cell.scenario, cell.name): cell for cell in came.results.cells}
 
     def __call__(self, measured: Measured) -> None:
         cell, key = measured.placed.cell, (measured.placed.scenario, measured.placed.cell.name)
         result = self._cells[key]
         where = f"{key[0]}: {key[1]}, repeat {measured.repeat}"
-        if measured.load_run is None:
+        if measured.error:
             self._fail(result, where, measured.error)
+        if measured.load_run is None:
             return
         try:
-            repeat, traces = digest(cell, measured.load_run, measured.server, self._order.slo)
+            repeat, traces = digest(cell, measured.load_run, measured.server, self._order.slo, measured.checked)
         except Exception as error:  # one cell whose bytes cannot be understood is no end of the others
             self._fail(result, where, f"{type(error).__name__}: {error}")
             return
         result.repeats.append(repeat)
-        self._warn(where, repeat)
+        self._warn(result, where, repeat)
         if traces:
             self._came.traces.setdefault(key, traces)
 
     def _fail(self, result: CellResult, where: str, error: str) -> None:
         if error not in result.error:
             result.error = "; ".join(filter(None, [result.error, error]))
-        self._say(f"ERROR: {error}", where)
+        self._say(f"ERROR: {error}", result.scenario, where)
 
-    def _warn(self, where: str, repeat: Repeat) -> None:
+    def _warn(self, result: CellResult, where: str, repeat: Repeat) -> None:
         if repeat.client is not None and repeat.client.bound:
-            self._say("CLIENT-BOUND", f"{where}: {repeat.client.reason}")
+            what = "MACHINE BUSY" if repeat.client.kind == "machine" else "CLIENT-BOUND"
+            self._say(what, result.scenario, f"{where}: {repeat.client.reason}")
+        for line in unexpected_in(result, repeat):
+            self._progress.note(f"FAILED in {where}: {line}")
         for violation in repeat.accounting:
             self._progress.note(f"ACCOUNTING in {where}: {violation}")
+        for note in repeat.notes:
+            self._say(f"LEFT OUT: {note}", result.scenario, where)
 
-    def _say(self, what: str, where: str) -> None:
-        """Say it of the first cell only; the summary has all of them."""
-        if what not in self._said:
-            self._said.add(what)
+    def _say(self, what: str, scenario: str, where: str) -> None:
+        """Say it of the first cell of a scenario only; the summary has all of them."""
+        if (what, scenario) not in self._said:
+            self._said.add((what, scenario))
             self._progress.note(f"{what} (first in {where})")
 
 
@@ -236,6 +269,7 @@ def _cell_result(scenario: str, cell: Cell) -> CellResult:
         reader=str(cell.reader),
         transport=cell.transport.value,
         parameters={"request": cell.query(), "load": load, "window_s": cell.window_s, "alone": cell.alone},
+        expects=[outcome.value for outcome in Outcome if outcome in cell.expects],
     )
 
 

@@ -10,11 +10,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
+from typing import Any, Final
 
-from benchmarks.scenarios.readers import FAST, ReaderProfile
+from benchmarks.scenarios.readers import FAST, Leaving, ReaderProfile
+from benchmarks.traces.captures import Outcome
 
 __all__ = ("Cell", "Closed", "Load", "Open", "Scenario", "Transport")
+
+_INDEXED_PROFILE: Final = "completion"
+_FULL_BUFFER_FAILS: Final = "error"
+_MOST_MERGED: Final = 8_192
+"""What the server folds into one token unless it is told otherwise; a test holds the two to be the same."""
 
 
 class Transport(Enum):
@@ -59,6 +65,10 @@ class Open:
 Load = Closed | Open
 
 
+def _streams(load: Load) -> int:
+    return load.requests if load.requests is not None else load.connections
+
+
 @dataclass(frozen=True, slots=True)
 class Cell:
     """One thing that is measured.
@@ -73,8 +83,12 @@ class Cell:
         transport: what carries it.
         load: how many, and when they come.
         window_s: measured for so many seconds, then the client leaves; None: until the streams have ended.
-        trace: whether tokens carry their index and times. Without it tokens are only counted.
+        trace: whether tokens carry their index and times. Without it tokens are only counted, of one stream: what is
+            counted of several could not be held against the server's record of each.
         alone: whether the machine must do nothing else meanwhile.
+
+    Raises:
+        ValueError: tokens of more than one stream would only be counted.
     """
 
     variant: str
@@ -86,6 +100,45 @@ class Cell:
     window_s: float | None = None
     trace: bool = True
     alone: bool = False
+
+    def __post_init__(self) -> None:
+        if not self.trace and _streams(self.load) != 1:
+            raise ValueError(f"a cell without trace must have one stream, so that counts are its own; got {self.load}")
+
+    @property
+    def expects(self) -> frozenset[Outcome]:
+        """How its streams may end. Any other end is a failure of the run, whatever the counts say.
+
+        All may complete. They are left where the reader or the window says so, and fail only with a strategy that ends
+        a stream whose buffer is full (reduce if there are more tokens than may be folded into one), or with a source
+        that is told to fail.
+        """
+        expected = {Outcome.COMPLETED}
+        if isinstance(self.reader, Leaving) or self.window_s is not None:
+            expected.add(Outcome.LEFT)
+        if self._ends_on_overflow or "fail_after" in self.stream:
+            expected.add(Outcome.FAILED)
+        return frozenset(expected)
+
+    @property
+    def _ends_on_overflow(self) -> bool:
+        name = self.strategy["strategy"]
+        if name == "buffer":
+            is_bounded = self.strategy.get("capacity") != "unbounded"
+            return is_bounded and self.strategy.get("overflow", _FULL_BUFFER_FAILS) == _FULL_BUFFER_FAILS
+        if name == "reduce":
+            return float(self.stream.get("count", "inf")) > int(self.strategy.get("max_merged", _MOST_MERGED))
+        return name == "error"
+
+    @property
+    def has_indexes(self) -> bool:
+        """Whether the client can tell which tokens came, and not only how many.
+
+        Tokens that are not traced bear their index in the event's id, on SSE alone; how many a merged one stands for is
+        not said there.
+        """
+        bears_ids = self.transport is Transport.SSE and self.stream.get("profile", "completion") == _INDEXED_PROFILE
+        return self.trace or (bears_ids and self.strategy["strategy"] != "reduce")
 
     @property
     def strategy_name(self) -> str:

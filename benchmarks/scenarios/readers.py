@@ -11,6 +11,8 @@ from streams.arguments import positive_int, positive_seconds, shown
 
 __all__ = ("FAST", "Bursty", "Fast", "Leaving", "Paced", "ReaderProfile", "Stalled", "parse_reader")
 
+_MOST_PER_S: Final = 1e12
+
 
 @dataclass(frozen=True, slots=True)
 class Fast:
@@ -38,13 +40,23 @@ class Paced:
                 f"a paced reader needs one of tokens_per_s and bytes_per_s; got {self.tokens_per_s!r} and "
                 f"{self.bytes_per_s!r}"
             )
-        positive_seconds("tokens_per_s", self.tokens_per_s, "bytes are counted")
-        positive_seconds("bytes_per_s", self.bytes_per_s, "tokens are counted")
+        _check_rate("tokens_per_s", self.tokens_per_s, "tokens per second")
+        _check_rate("bytes_per_s", self.bytes_per_s, "bytes per second")
 
     def __str__(self) -> str:
         if self.tokens_per_s is not None:
             return f"paced:{self.tokens_per_s:g}tokens/s"
         return f"paced:{self.bytes_per_s:g}bytes/s"
+
+
+def _check_rate(name: str, value: object, unit: str) -> None:
+    if value is None:  # the other one is given
+        return
+    accepted = f"{name} must be a number of {unit} above 0 and at most {_MOST_PER_S:g}; got {shown(value)}"
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        raise TypeError(accepted)
+    if not 0 < value <= _MOST_PER_S:
+        raise ValueError(accepted)
 
 
 @dataclass(frozen=True, slots=True)

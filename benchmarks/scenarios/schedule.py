@@ -13,7 +13,7 @@ from typing import Final
 
 from benchmarks.scenarios.cells import Cell, Closed, Scenario
 
-__all__ = ("MOST_SIDE_BY_SIDE", "MOST_TOKENS_PER_S", "Placed", "Step", "groups_of", "steps_of")
+__all__ = ("MOST_SIDE_BY_SIDE", "MOST_TOKENS_PER_S", "Placed", "Step", "batches_of", "groups_of", "steps_of")
 
 MOST_SIDE_BY_SIDE: Final = 16
 """Cells, and so server processes, at a time."""
@@ -68,6 +68,22 @@ def steps_of(scenarios: Iterable[Scenario], repeats: int, seed: int) -> list[Ste
         chooser.shuffle(order)
         steps += [Step(repeat, placed) for placed in (*shared, *order)]
     return steps
+
+
+def batches_of(steps: Iterable[Step]) -> Iterator[Sequence[Step]]:
+    """Put steps together whose servers start at the same time: those of one cell that follow each other.
+
+    A step of several cells has as many servers as there should be at a time, and is a batch by itself.
+    """
+    batch: list[Step] = []
+    for step in steps:
+        fits = len(step.placed) == 1 and len(batch) < MOST_SIDE_BY_SIDE and all(len(each.placed) == 1 for each in batch)
+        if batch and not fits:
+            yield batch
+            batch = []
+        batch = [*batch, step]
+    if batch:
+        yield batch
 
 
 def groups_of(scenarios: Iterable[Scenario]) -> tuple[list[tuple[Placed, ...]], list[Placed]]:

@@ -12,19 +12,22 @@ from typing import Final
 
 from benchmarks.results import CellResult, Results
 from benchmarks.summary.figures import (
+    GOOD,
     bound,
     failed,
     figure,
     joined,
+    notes,
     outcomes,
+    overlap,
     seconds,
     share,
     short,
     spread,
     total,
+    unexpected,
     violations,
 )
-from benchmarks.traces.captures import Outcome
 
 __all__ = ("Answer", "answers", "verdicts")
 
@@ -83,9 +86,18 @@ def verdicts(results: Results) -> list[str]:
             f"All counts add up: {streams} streams, {tokens} tokens emitted = delivered + dropped + merged + rejected "
             "+ held, and what the server delivered is what the clients received."
         )
+    if ended := unexpected(results.cells):
+        lines += ["FAILED: streams ended as they may not, so that the figures of their cells are doubtful:", *ended]
     errors = [(cell, cell.error) for cell in results.cells if cell.error]
     lines += _together("NOT MEASURED", errors)
-    lines += _together("CLIENT-BOUND: the client, not the server, may have been the limit", bound(results.cells))
+    lines += _together(
+        "CLIENT-BOUND: the client, not the server, may have been the limit", bound(results.cells, "client")
+    )
+    lines += _together(
+        "MACHINE BUSY: something else had the cores, so that times are later and rates lower than the server's own",
+        bound(results.cells, "machine"),
+    )
+    lines += _together("LEFT OUT", notes(results.cells))
     return lines
 
 
@@ -122,13 +134,29 @@ def _ranked(cells: Sequence[CellResult], measure: str) -> list[tuple[CellResult,
     return [(cells[index], value) for index, value in found]
 
 
-def _least(cells: Sequence[CellResult], measure: str) -> tuple[list[CellResult], float, float] | None:
-    """Return the cells whose figure is no more than a fifth above the least one, with their least and greatest."""
-    ranked = _ranked(cells, measure)
-    if not ranked:
-        return None
-    near = [(cell, value) for cell, value in ranked if value <= ranked[0][1] * _NEARLY]
-    return [cell for cell, _ in near], near[0][1], near[-1][1]
+@dataclass(frozen=True, slots=True)
+class _Equals:
+    """Cells between which a measure tells no difference."""
+
+    cells: list[CellResult]
+    least: float
+    greatest: float
+
+
+def _groups(cells: Sequence[CellResult], measure: str) -> list[_Equals]:
+    """Put cells that are about equal together, the least first.
+
+    About equal is what is no more than a fifth above the first of its group, or whose repeats overlap with those of the
+    first: what repeats cannot tell apart has no rank.
+    """
+    groups: list[list[tuple[CellResult, float]]] = []
+    for cell, value in _ranked(cells, measure):
+        first, least = groups[-1][0] if groups else (cell, value)
+        if groups and (value <= least * _NEARLY or overlap(first, cell, measure)):
+            groups[-1].append((cell, value))
+        else:
+            groups.append([(cell, value)])
+    return [_Equals([cell for cell, _ in group], group[0][1], group[-1][1]) for group in groups]
 
 
 def _range(least: float, greatest: float, show: Callable[[float | None], str]) -> str:
@@ -140,11 +168,11 @@ def _range(least: float, greatest: float, show: Callable[[float | None], str]) -
 
 
 def _of_slow(cells: Sequence[CellResult]) -> Sentences:
-    return [*_in_short(cells), *_on_loss(cells), *_on_source(cells), *_on_freshness(cells), *_on_memory(cells)]
+    return [*_in_short(cells), *_on_loss(cells), *_on_source(cells), *_on_lateness(cells), *_on_memory(cells)]
 
 
 def _of_bursty(cells: Sequence[CellResult]) -> Sentences:
-    return [*_on_loss(cells), *_on_source(cells), *_on_freshness(cells)]
+    return [*_on_loss(cells), *_on_source(cells), *_on_lateness(cells)]
 
 
 def _of_stalled(cells: Sequence[CellResult]) -> Sentences:
@@ -152,19 +180,30 @@ def _of_stalled(cells: Sequence[CellResult]) -> Sentences:
 
 
 def _in_short(cells: Sequence[CellResult]) -> Sentences:
-    """Name the freshest for each of three wishes, as far as a strategy fulfils it."""
+    """Name the most punctual for each of three wishes, as far as a strategy fulfils it.
+
+    By lateness, from when a token was due: its age since it was emitted is small where the source was held back.
+    """
     whole = _lossless(cells)
     held_back = _held_back(cells)
     wishes = (
         ("every token by itself", [cell for cell in whole if not figure(cell, "merged_tokens")]),
-        ("the whole text without holding the source back", [cell for cell in whole if cell not in held_back]),
+        (
+            f"the whole text without holding the source back by {_HELD_BACK_MS:g} ms or more",
+            [cell for cell in whole if cell not in held_back],
+        ),
         ("the newest, whatever is lost", [cell for cell in cells if not failed(cell)]),
     )
     picks: list[str] = []
     for wish, able in wishes:
-        if (best := _least(able, "freshness_p50_ms")) is not None:
-            picks.append(f"{_named(best[0])} for {wish} ({_range(best[1], best[2], seconds)} behind the source)")
-    return [f"In short: {'; '.join(picks)}."] if picks else []
+        if best := _groups(able, "lateness_p50_ms")[:1]:
+            alike = ", about equal" if len(best[0].cells) > 1 else ""
+            picks.append(
+                f"{_named(best[0].cells)} for {wish} ({_range(best[0].least, best[0].greatest, seconds)}{alike})"
+            )
+    if not picks:
+        return []
+    return [f"In short, by how far tokens came behind the source's schedule at the median: {'; '.join(picks)}."]
 
 
 def _lossless(cells: Iterable[CellResult]) -> list[CellResult]:
@@ -195,29 +234,33 @@ def _on_loss(cells: Sequence[CellResult]) -> Sentences:
 
 
 def _endings(cells: Iterable[CellResult]) -> str:
-    found = {outcome for cell in cells for outcome in outcomes(cell)} - {Outcome.COMPLETED.value, Outcome.LEFT.value}
+    found = {outcome for cell in cells for outcome in outcomes(cell) if outcome not in GOOD}
     return ", ".join(sorted(outcome.replace("_", " ") for outcome in found))
 
 
 def _on_source(cells: Sequence[CellResult]) -> Sentences:
     late = _ranked(_held_back(cells), "pacing_p99_ms")
     if not late:
-        return ["No strategy held the source back."] if _known(cells, "pacing_p99_ms") else []
+        limit = f"No strategy held the source back by {_HELD_BACK_MS:g} ms or more than the most punctual one."
+        return [limit] if _known(cells, "pacing_p99_ms") else []
     range_ = _range(late[0][1], late[-1][1], seconds)
-    return [f"The source was held back by {_named(cell for cell, _ in late)}: by {range_} (99th percentile)."]
-
-
-def _on_freshness(cells: Sequence[CellResult]) -> Sentences:
-    alive = [cell for cell in cells if not failed(cell)]
-    best, ranked = _least(alive, "freshness_p50_ms"), _ranked(alive, "freshness_p50_ms")
-    if best is None or len(ranked) < 2:
-        return []
-    near, least, greatest = best
-    worst, age = ranked[-1]
-    oldest = "" if worst in near else f"; it was oldest with {_named([worst])}: {seconds(age)}"
     return [
-        f"The newest token that the reader had was freshest with {_named(near)}: "
-        f"{_range(least, greatest, seconds)} old at the median{oldest}."
+        f"The source was held back by {_named(cell for cell, _ in late)}: by {range_} (99th percentile; said of those "
+        f"that held it back {_HELD_BACK_MS:g} ms longer than the most punctual one, or more)."
+    ]
+
+
+def _on_lateness(cells: Sequence[CellResult]) -> Sentences:
+    groups = _groups([cell for cell in cells if not failed(cell)], "lateness_p50_ms")
+    if sum(len(group.cells) for group in groups) < 2:
+        return []
+    if len(groups) == 1:
+        range_ = _range(groups[0].least, groups[0].greatest, seconds)
+        return [f"Tokens came about equally late with all: {range_} at the median."]
+    best, worst = groups[0], groups[-1]
+    return [
+        f"Tokens came least behind the source's schedule with {_named(best.cells)}: {_span(best, seconds)} at the "
+        f"median; most with {_named(worst.cells)}: {_span(worst, seconds)}."
     ]
 
 
@@ -290,16 +333,29 @@ def _of_fan_out(cells: Sequence[CellResult]) -> Sentences:
 def _ranking(
     cells: Sequence[CellResult], measure: str, what: str, unit: str, show: Callable[[float | None], str]
 ) -> Sentences:
-    ranked = _ranked(cells, measure)
-    units = [unit, *[""] * len(ranked)]  # said once
+    groups = _groups(cells, measure)
+    units = [unit, *[""] * len(groups)]  # said once
     each = [
-        f"{show(value)}{then} with {_by_transport(cell)}" for (cell, value), then in zip(ranked, units, strict=False)
+        f"{_span(group, show, then)} with {_by_transport(group)}" for group, then in zip(groups, units, strict=False)
     ]
-    return [f"{what} {joined(each)}."] if ranked else []
+    return [f"{what} {joined(each)}."] if groups else []
 
 
-def _by_transport(cell: CellResult) -> str:
-    return _named([cell]) + (f" over {cell.transport}" if cell.transport != "sse" else "")
+def _span(group: _Equals, show: Callable[[float | None], str], unit: str = "") -> str:
+    """Show the figures of a group: "20 to 21 s (about equal)"."""
+    alike = " (about equal)" if len(group.cells) > 1 else ""
+    return f"{_range(group.least, group.greatest, show)}{unit}{alike}"
+
+
+def _by_transport(group: _Equals) -> str:
+    """Name the cells of a group, those of each transport but SSE apart."""
+    transports = dict.fromkeys(cell.transport for cell in group.cells)
+    named = [
+        _named(cell for cell in group.cells if cell.transport == transport)
+        + (f" over {transport}" if transport != "sse" else "")
+        for transport in transports
+    ]
+    return joined(named)
 
 
 def _of_transports(cells: Sequence[CellResult]) -> Sentences:
@@ -329,15 +385,24 @@ def _compared(sse: CellResult, other: CellResult, measure: str, what: str) -> st
     ours, theirs = figure(sse, measure), figure(other, measure)
     if not ours or not theirs:
         return ""
-    ratio = ours / theirs
-    word = "as much as" if 1 / _NEARLY <= ratio <= _NEARLY else "more than" if ratio > 1 else "less than"
+    ratio, repeats = ours / theirs, min(len(sse.repeats), len(other.repeats))
+    if overlap(sse, other, measure):
+        told = f"no difference in {what} that {_counted(repeats)} could show"
+        return f"{_named([sse])}: between SSE and WebSocket there is {told} ({ratio:.2f} times)."
+    word = "about as much as" if 1 / _NEARLY <= ratio <= _NEARLY else "more than" if ratio > 1 else "less than"
     return f"{_named([sse])}: SSE took {word} WebSocket in {what} ({ratio:.2f} times)."
 
 
+def _counted(repeats: int) -> str:
+    words = ("no", "one", "two", "three", "four", "five")
+    number = words[repeats] if repeats < len(words) else str(repeats)
+    return f"{number} repeat" if repeats == 1 else f"{number} repeats"
+
+
 def _of_firehose(cells: Sequence[CellResult]) -> Sentences:
-    ranked = _ranked(cells, "tokens_per_s")[::-1]
-    each = [f"{short(value)} with {_by_transport(cell)}" for cell, value in ranked]
-    said = [f"Tokens per second, on one core: {joined(each)}."] if ranked else []
+    groups = _groups(cells, "tokens_per_s")[::-1]
+    each = [f"{_span(group, short)} with {_by_transport(group)}" for group in groups]
+    said = [f"Tokens per second, on one core: {joined(each)}."] if groups else []
     return said + _ranking(cells, "cpu_s_per_million_tokens", "A million tokens cost", " CPU seconds", short)
 
 

@@ -3,15 +3,34 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from statistics import median
+from typing import Final
 
-from benchmarks.results import CellResult
+from benchmarks.printable import printable
+from benchmarks.results import CellResult, Repeat
 from benchmarks.traces.captures import Outcome
 
-__all__ = ("bound", "figure", "joined", "outcomes", "seconds", "share", "short", "spread", "total", "violations")
+__all__ = (
+    "GOOD",
+    "bound",
+    "figure",
+    "joined",
+    "notes",
+    "outcomes",
+    "overlap",
+    "seconds",
+    "share",
+    "short",
+    "spread",
+    "total",
+    "unexpected",
+    "unexpected_in",
+    "violations",
+)
 
-_GOOD = (Outcome.COMPLETED.value, Outcome.LEFT.value)
+GOOD: Final = frozenset(outcome.value for outcome in Outcome if outcome.is_good)
+"""What a results file calls the outcomes that were asked for."""
 
 
 def values(cell: CellResult, measure: str) -> list[float]:
@@ -32,6 +51,15 @@ def spread(cell: CellResult, measure: str) -> tuple[float, float] | None:
     return (min(found), max(found)) if found else None
 
 
+def overlap(one: CellResult, other: CellResult, measure: str) -> bool:
+    """Say whether the repeats of two cells overlap, so that which of them is the greater is a matter of luck.
+
+    A cell that was measured once has no spread that is known: then only equal values overlap.
+    """
+    ours, theirs = spread(one, measure), spread(other, measure)
+    return ours is not None and theirs is not None and ours[0] <= theirs[1] and theirs[0] <= ours[1]
+
+
 def total(cells: Iterable[CellResult], count: str) -> int:
     """Return a count, summed over all repeats of all cells."""
     return sum(repeat.counts.get(count, 0) for cell in cells for repeat in cell.repeats)
@@ -48,7 +76,44 @@ def outcomes(cell: CellResult) -> dict[str, int]:
 
 def failed(cell: CellResult) -> bool:
     """Say whether a stream of it neither completed nor was left as planned."""
-    return any(outcome not in _GOOD for outcome in outcomes(cell))
+    return any(outcome not in GOOD for outcome in outcomes(cell))
+
+
+def unexpected_in(cell: CellResult, repeat: Repeat) -> list[str]:
+    """Return how streams ended that may not end so in this cell, a line each with what the first of them said.
+
+    Nothing is said of a cell that does not state what it expects.
+    """
+    if not cell.expects:
+        return []
+    expected = " or ".join(name.replace("_", " ") for name in cell.expects)
+    return [
+        f"{count} {'stream' if count == 1 else 'streams'} {outcome.replace('_', ' ')}, where {expected} is expected"
+        f"{_first_detail(repeat, outcome)}"
+        for outcome, count in repeat.outcomes.items()
+        if count and outcome not in cell.expects
+    ]
+
+
+def _first_detail(repeat: Repeat, outcome: str) -> str:
+    ended, said = (repeat.per_stream.get(name, []) for name in ("outcome", "detail"))
+    detail = next((str(text) for name, text in zip(ended, said, strict=False) if name == outcome and text), "")
+    return f": {printable(detail)}" if detail else ""
+
+
+def unexpected(cells: Iterable[CellResult]) -> list[str]:
+    """Return what `unexpected_in` says of all repeats, each line with its cell."""
+    return [
+        f"{cell.scenario}: {cell.name}: {line}"
+        for cell in cells
+        for repeat in cell.repeats
+        for line in unexpected_in(cell, repeat)
+    ]
+
+
+def notes(cells: Iterable[CellResult]) -> list[tuple[CellResult, str]]:
+    """Return the cells of which there is something else to know, with what."""
+    return [(cell, note) for cell in cells for note in dict.fromkeys(n for each in cell.repeats for n in each.notes)]
 
 
 def violations(cells: Iterable[CellResult]) -> list[str]:
@@ -61,13 +126,27 @@ def violations(cells: Iterable[CellResult]) -> list[str]:
     ]
 
 
-def bound(cells: Iterable[CellResult]) -> list[tuple[CellResult, str]]:
-    """Return the cells in which the client was the limit, with the reason."""
-    return [
-        (cell, next(repeat.client.reason for repeat in limited if repeat.client is not None))
-        for cell in cells
-        if (limited := [repeat for repeat in cell.repeats if repeat.client is not None and repeat.client.bound])
-    ]
+def bound(cells: Iterable[CellResult], kind: str | None = None) -> list[tuple[CellResult, str]]:
+    """Return the cells whose figures may not be the server's, with the first reason.
+
+    Args:
+        cells: to be looked at.
+        kind: "client": those in which the client was the limit; "machine": in which something else had the cores; None:
+            both.
+    """
+    return [(cell, reasons[0]) for cell in cells if (reasons := [*_reasons(cell, kind)])]
+
+
+def _reasons(cell: CellResult, kind: str | None) -> Iterator[str]:
+    for repeat in cell.repeats:
+        client = repeat.client
+        if client is None or not client.bound or kind not in (None, client.kind):
+            continue
+        reason = client.reason
+        if client.kind == "machine":
+            reason += f", while it used {client.cpu_share:.0%} of its core"
+            reason += "" if repeat.load_average is None else f"; load average {repeat.load_average:.1f}"
+        yield reason
 
 
 # --- How a number is shown ---------------------------------------------------------------------------------------

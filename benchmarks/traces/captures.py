@@ -40,6 +40,13 @@ class Outcome(Enum):
     """The connection ended before the stream's end marker."""
     STUCK = "stuck"
     """Nothing came for the client's timeout, or the stream had no end within it."""
+    TOO_LONG = "too_long"
+    """It had no end within what the client keeps of a stream."""
+
+    @property
+    def is_good(self) -> bool:
+        """Whether it is what was asked for: completed, or left as planned."""
+        return self in (Outcome.COMPLETED, Outcome.LEFT)
 
 
 @dataclass(slots=True)
@@ -71,8 +78,8 @@ class Capture:
         stamps_ns: when each piece arrived, taken before anything else was done with it.
         pieces: the bytes behind the answer's head, as they came from the socket: still in HTTP's chunks or WebSocket's
             frames.
-        outcome: what the connection itself tells (UNREACHABLE, REFUSED, NOT_A_STREAM, LEFT, CUT, STUCK), or None:
-            the bytes decide.
+        outcome: what the connection itself tells (UNREACHABLE, REFUSED, NOT_A_STREAM, LEFT, CUT, STUCK, TOO_LONG), or
+            None: the bytes decide.
         detail: for people: the error's words, the status line.
     """
 

@@ -22,11 +22,15 @@ from benchmarks.traces.framing import MalformedError, Opcode, WebSocketFrames, b
 from benchmarks.traces.shapes import SHAPES, Gathered, Shape
 from servers.sse import EventStreamDecoder, EventTooLargeError, ServerSentEvent
 
-__all__ = ("PROFILES", "parse")
+__all__ = ("MAX_EVENT_BYTES", "PROFILES", "parse")
 
 PROFILES: Final = tuple(SHAPES)
 """What a stream can be parsed as: our profiles, and `sse` for any other event stream."""
 
+MAX_EVENT_BYTES: Final = 64 * 1024 * 1024
+"""What one event may have. The bytes are there already, so that it is more than a client's decoder would hold."""
+
+_MIB: Final = 1024 * 1024
 _NEVER_PARSED: Final = frozenset({Outcome.UNREACHABLE, Outcome.REFUSED, Outcome.NOT_A_STREAM})
 
 
@@ -95,7 +99,7 @@ def _take_all(capture: Capture, events: _Events, shape: Shape) -> None:
             found = feed(piece)
         except EventTooLargeError as error:
             take(error.events, received_ns)
-            raise MalformedError(str(error)) from None
+            raise MalformedError(f"an event has more than {error.max_event_bytes // _MIB} MiB") from None
         if found:
             take(found, received_ns)
 
@@ -106,7 +110,7 @@ class _BodyEvents:
     def __init__(self, capture: Capture, profile: str) -> None:
         self._body = body_of(capture.headers)
         makers = {"ndjson": _lines, "text": _texts}
-        self._decode = makers[profile]() if profile in makers else EventStreamDecoder().feed
+        self._decode = makers[profile]() if profile in makers else EventStreamDecoder(MAX_EVENT_BYTES).feed
 
     @property
     def complete(self) -> bool:

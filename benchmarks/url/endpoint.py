@@ -9,10 +9,12 @@ no delay and no freshness, and what its process costs is not known here. Keys ar
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any, Final, cast
@@ -20,11 +22,15 @@ from urllib.parse import urlsplit
 
 from benchmarks.environment import environment
 from benchmarks.load import client
+from benchmarks.load.control import INTERRUPTED, Control
 from benchmarks.load.plan import LoadRun
-from benchmarks.measures.computing import MEASURES, Slo, measure, per_stream
-from benchmarks.measures.histograms import distributions, encoded
+from benchmarks.measures.computing import Slo, measure, per_stream
+from benchmarks.measures.histograms import distributions, encoded, left_out
 from benchmarks.measures.timelines import freshness_series, timeline
+from benchmarks.printable import printable
+from benchmarks.progress import Progress, Silent
 from benchmarks.results import CellResult, Repeat, Results
+from benchmarks.running.run import definitions
 from benchmarks.scenarios.cells import Transport
 from benchmarks.traces.captures import Outcome, Trace
 from benchmarks.traces.parsing import parse
@@ -44,17 +50,28 @@ __all__ = (
 )
 
 _NS_PER_MS: Final = 1_000_000
-_GOOD: Final = {Outcome.COMPLETED.value, Outcome.LEFT.value}
+_GOOD: Final = frozenset(outcome.value for outcome in Outcome if outcome.is_good)
 _SCENARIO: Final = "url"
 _QUESTION: Final = "How does this endpoint stream?"
 _ASKS_BY_BODY: Final = {"openai", "anthropic"}
+_OK: Final = 200
+_TELL_EVERY_S: Final = 5.0
+_MIB: Final = 1024 * 1024
+_NOTABLE_BYTES: Final = 16 * _MIB
+
+Keep = Callable[[Trace], None]
 
 
 # --- Measuring -------------------------------------------------------------------------------------------------------
 
 
 async def measure_url(
-    request: UrlRequest, *, slo: Slo | None = None, keep: Callable[[Trace], None] | None = None
+    request: UrlRequest,
+    *,
+    slo: Slo | None = None,
+    keep: Keep | None = None,
+    control: Control | None = None,
+    progress: Progress | None = None,
 ) -> Results:
     """Measure an endpoint on the running loop, and wait for it. What goes wrong with a stream is its outcome.
 
@@ -62,29 +79,54 @@ async def measure_url(
         request: what is asked.
         slo: what a good stream holds; None: goodput is not measured.
         keep: is called with each stream, its texts in it, for a recording.
+        control: ends it early; what came until then is measured, and the results say that they were interrupted.
+        progress: is told of each repeat, and every five seconds how many streams have ended.
     """
+    control, progress = control or Control(), progress or Silent()
     began_s = time.monotonic()
     results = _empty_results(request)
-    for _ in range(request.repeats):
-        results.cells[0].repeats.append(_repeat(request, await client.drive(request.order), slo, keep))
+    [cell] = results.cells
+    progress.begin(request.repeats)
+    for number in range(request.repeats):
+        progress.step(f"{printable(cell.name)}: {_count(request.requests, 'stream')}, {request.connections} at a time")
+        async with _telling(progress, control, total=(number + 1) * request.requests):
+            run = await client.drive(request.order, control)
+        if control.is_stopped and not run.captures:
+            break
+        cell.repeats.append(_repeat(request, run, slo, keep, progress))
+        if control.is_stopped:
+            break
+    results.interrupted = control.is_stopped
     results.elapsed_s = time.monotonic() - began_s
     return results
 
 
-def run_url(request: UrlRequest, *, slo: Slo | None = None, keep: Callable[[Trace], None] | None = None) -> Results:
-    """Do as `measure_url`, on a loop of its own, uvloop's where it exists.
+def run_url(
+    request: UrlRequest,
+    *,
+    slo: Slo | None = None,
+    keep: Keep | None = None,
+    control: Control | None = None,
+    progress: Progress | None = None,
+) -> Results:
+    """Do as `measure_url`, on a loop of its own, uvloop's where it exists."""
+    return client.run(measure_url(request, slo=slo, keep=keep, control=control, progress=progress))
 
-    A KeyboardInterrupt ends it and is not passed on: the results hold the repeats before it, and say so.
-    """
-    began_s = time.monotonic()
-    results = _empty_results(request)
+
+@asynccontextmanager
+async def _telling(progress: Progress, control: Control, total: int) -> AsyncGenerator[None]:
+    """Say now and then how far it is."""
+
+    async def tell() -> None:
+        while True:
+            await asyncio.sleep(_TELL_EVERY_S)
+            progress.note(f"{control.ended} of {_count(total, 'stream')} ended, {control.begun - control.ended} open")
+
+    task = asyncio.create_task(tell())
     try:
-        for _ in range(request.repeats):
-            results.cells[0].repeats.append(_repeat(request, client.run(client.drive(request.order)), slo, keep))
-    except KeyboardInterrupt:
-        results.interrupted = True
-    results.elapsed_s = time.monotonic() - began_s
-    return results
+        yield
+    finally:
+        task.cancel()
 
 
 def _empty_results(request: UrlRequest) -> Results:
@@ -104,28 +146,28 @@ def _empty_results(request: UrlRequest) -> Results:
         preset=_SCENARIO,
         environment=environment(),
         questions={_SCENARIO: _QUESTION},
-        definitions={
-            name: {"title": each.title, "unit": each.unit, "formula": each.formula, "better": each.better or ""}
-            for name, each in MEASURES.items()
-        },
+        definitions=definitions(),
         cells=[cell],
     )
 
 
-def _repeat(request: UrlRequest, run: LoadRun, slo: Slo | None, keep: Callable[[Trace], None] | None) -> Repeat:
+def _repeat(request: UrlRequest, run: LoadRun, slo: Slo | None, keep: Keep | None, progress: Progress) -> Repeat:
+    size = sum(sum(map(len, capture.pieces)) for capture in run.captures)
+    if size > _NOTABLE_BYTES:
+        progress.note(f"reading what is in {size // _MIB} MiB")
     traces = [_trace(request, run, index, keep_texts=keep is not None) for index in range(len(run.captures))]
     if keep is not None:
         for trace in traces:
             keep(trace)
     pooled = distributions(traces)
     timed = next((trace for trace in traces if trace.emitted_ns is not None and len(trace.received_ns)), None)
-    counts = {"received": sum(trace.token_count for trace in traces)}
     return Repeat(
         measures=measure(traces, began_ns=run.began_ns, ended_ns=run.ended_ns, slo=slo, histograms=pooled),
         histograms=encoded(pooled),
         outcomes=dict(Counter(trace.outcome.value for trace in traces)),
-        counts=counts,
-        per_stream=per_stream(traces),
+        counts={"received": sum(trace.token_count for trace in traces)},
+        notes=left_out(traces),
+        per_stream={**per_stream(traces), "status": [capture.status for capture in run.captures]},
         freshness=[] if timed is None else freshness_series(timed),
         window_ms=(run.ended_ns - run.began_ns) / _NS_PER_MS,
         client=run.client,
@@ -134,8 +176,18 @@ def _repeat(request: UrlRequest, run: LoadRun, slo: Slo | None, keep: Callable[[
 
 
 def _trace(request: UrlRequest, run: LoadRun, index: int, *, keep_texts: bool) -> Trace:
+    """Return a stream without secrets in anything that the server says."""
     trace = parse(run.captures[index], profile=request.profile, transport=Transport.SSE, keep_texts=keep_texts)
-    return replace(trace, detail=scrubbed(trace.detail, request.secrets))
+    secrets = request.secrets
+    usage = None if trace.usage is None else json.loads(scrubbed(json.dumps(trace.usage), secrets))
+    return replace(
+        trace,
+        stream_id=scrubbed(trace.stream_id, secrets),
+        detail=scrubbed(trace.detail, secrets),
+        texts=tuple(scrubbed(text, secrets) for text in trace.texts) if secrets else trace.texts,
+        finish_reason=None if trace.finish_reason is None else scrubbed(trace.finish_reason, secrets),
+        usage=usage,
+    )
 
 
 # --- What came of it ------------------------------------------------------------------------------------------------
@@ -148,39 +200,51 @@ def recordable(traces: Sequence[Trace]) -> Trace | None:
 
 
 def exit_code(results: Results) -> int:
-    """Return 0 if a stream completed, or was left as its reader was told to; 1 if none was."""
-    return int(not _GOOD & _outcomes(results).keys())
+    """Return 0 if a stream completed, or was left as its reader was told to, with a token in it; 1 if none was."""
+    return int(not any(ended in _GOOD and tokens for ended, tokens in _streams(results, "tokens")))
 
 
-def _outcomes(results: Results) -> Counter[str]:
-    total = Counter[str]()
+def _streams(results: Results, column: str) -> Iterator[tuple[str, Any]]:
+    """Give how each stream ended, and what a column says of it."""
     for cell in results.cells:
         for repeat in cell.repeats:
-            total.update(repeat.outcomes)
-    return total
+            yield from zip(repeat.per_stream["outcome"], repeat.per_stream[column], strict=True)
 
 
 def words(results: Results) -> Iterator[str]:
-    """Say how the streams ended: how many by each name, and what the first of each kind said."""
-    outcomes = _outcomes(results)
+    """Say how the streams ended: how many by each name, and what the first of each kind said.
+
+    What the server said is made harmless for a terminal.
+    """
+    details = list(_streams(results, "detail"))
+    outcomes = Counter(ended for ended, _ in details)
     if results.interrupted:
         yield "Interrupted: what was measured before is kept."
-    count = sum(outcomes.values())
-    good = sum(outcomes[name] for name in _GOOD)
-    yield f"{good} of {count} {'stream' if count == 1 else 'streams'} completed."
+    yield f"{outcomes[Outcome.COMPLETED.value]} of {_count(len(details), 'stream')} completed."
     for name, number in sorted(outcomes.items()):
-        if name not in _GOOD:
-            detail = next((said for said in _details(results, name) if said), "")
-            yield f"{number} {name.replace('_', ' ')}{f': {detail}' if detail else ''}."
-    if Outcome.NOT_A_STREAM.value in outcomes and _forgot_stream(results.cells[0].parameters):
+        if name != Outcome.COMPLETED.value:
+            said = next((printable(text) for ended, text in details if ended == name and text), "")
+            yield f"{number} {name.replace('_', ' ')}{f': {said}' if said else ''}."
+    yield from _hints(results)
+
+
+def _hints(results: Results) -> Iterator[str]:
+    """Say what may be the reason, where there is one to be guessed."""
+    parameters = results.cells[0].parameters
+    without = sum(ended in _GOOD and not tokens for ended, tokens in _streams(results, "tokens"))
+    of_these = sum(said == INTERRUPTED for _, said in _streams(results, "detail"))
+    if without > of_these:
+        yield (
+            f"{_count(without, 'stream')} ended without a single token, which is no success: does the endpoint stream "
+            f"in another shape than --profile {parameters['profile']}?"
+        )
+    other_type = (Outcome.NOT_A_STREAM.value, _OK) in _streams(results, "status")
+    if other_type and _forgot_stream(parameters):
         yield 'The request\'s body has no "stream": true, without which this kind of endpoint does not stream.'
 
 
-def _details(results: Results, outcome: str) -> Iterator[str]:
-    for cell in results.cells:
-        for repeat in cell.repeats:
-            ended, said = repeat.per_stream.get("outcome", []), repeat.per_stream.get("detail", [])
-            yield from (text for name, text in zip(ended, said, strict=True) if name == outcome)
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _forgot_stream(parameters: Mapping[str, Any]) -> bool:

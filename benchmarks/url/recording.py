@@ -1,4 +1,4 @@
-"""A stream that came over the wire as a file that `source=recording:FILE` plays again, with the same gaps.
+"""A stream as a file that `source=recording:FILE&pacing=recorded` plays again, with the gaps with which it came.
 
 One `chat.completion.chunk` a line, whatever the profile was, with "at_ms": when its bytes arrived, in milliseconds
 since the request was sent. Why the model stopped and its own token counts follow, in OpenAI's words, if the stream had

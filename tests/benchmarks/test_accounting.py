@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from benchmarks.measures.accounting import Accounting, account
+from benchmarks.measures.accounting import RECORDS_WAIT_S, Accounting, account
 from benchmarks.scenarios.cells import Cell
 from benchmarks.traces.captures import Outcome, Trace
 from tests.benchmarks.traces import made
@@ -135,10 +135,47 @@ def test_merged_tokens_of_a_completed_stream_are_those_that_were_merged() -> Non
     ]
 
 
-def test_a_completed_stream_without_a_record_is_a_violation_and_one_that_was_left_is_counted() -> None:
-    assert only_line(checked(made([1], seq=[0]))).startswith("stream s1: completed, so records of it")
-    left = checked(made([1], seq=[0], outcome=Outcome.LEFT))
-    assert (left.violations, left.counts["unrecorded"]) == ([], 1)
+@pytest.mark.parametrize("outcome", [Outcome.COMPLETED, Outcome.FAILED, *LEFT_EARLY])
+def test_a_stream_with_an_id_and_without_a_record_is_a_violation_however_it_ended(outcome: Outcome) -> None:
+    accounting = checked(made([1], seq=[0], outcome=outcome))
+    assert only_line(accounting) == (
+        f"stream s1: records of it at the server == 1 does not hold: 0 != 1 ({outcome.value}; "
+        f"{RECORDS_WAIT_S:g} s were given for it)"
+    )
+    assert accounting.counts["unrecorded"] == 1
+
+
+@pytest.mark.parametrize("outcome", [Outcome.UNREACHABLE, Outcome.REFUSED, Outcome.NOT_A_STREAM])
+def test_an_answer_that_is_no_stream_needs_no_record(outcome: Outcome) -> None:
+    assert checked(made([], outcome=outcome)).violations == []
+
+
+@pytest.mark.parametrize("outcome", LEFT_EARLY)
+def test_a_gap_before_what_came_is_no_more_than_what_was_dropped_however_it_ended(outcome: Outcome) -> None:
+    trace = made([1, 2], seq=[0, 5], outcome=outcome)
+    assert checked(trace, s1=record(emitted=9, delivered=4, dropped=4, rejected=1)).violations == []
+    assert only_line(checked(trace, s1=record(emitted=9, delivered=6, dropped=3))) == (
+        "stream s1: missing indexes below the highest that came <= dropped + rejected does not hold: 4 > 3 "
+        f"({outcome.value})"
+    )
+
+
+def test_a_gap_in_a_stream_that_failed_by_itself_is_no_more_than_what_was_dropped() -> None:
+    trace = made([1, 2], seq=[0, 5], outcome=Outcome.FAILED)
+    failed = {**record(emitted=5, delivered=2, dropped=3), "reason": "error"}
+    assert "missing indexes below the highest" in only_line(checked(trace, s1=failed))
+
+
+def test_no_more_is_merged_at_a_client_that_left_than_the_server_merged() -> None:
+    trace = made([1], seq=[0], merged=[3], outcome=Outcome.LEFT)
+    assert checked(trace, s1=record(emitted=3, delivered=1, merged=2)).violations == []
+    line = only_line(checked(trace, s1=record(emitted=3, delivered=2, merged=1)))
+    assert line == "stream s1: tokens merged at the client <= merged does not hold: 2 > 1"
+
+
+def test_a_gap_of_one_of_several_producers_is_not_judged_before_the_stream_has_completed() -> None:
+    trace = made([1, 2], seq=[0, 5], producer=[0, 1], outcome=Outcome.LEFT)
+    assert checked(trace, s1=record(emitted=2, delivered=2)).violations == []
 
 
 def test_a_completed_stream_without_an_id_is_a_violation() -> None:

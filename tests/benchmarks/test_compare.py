@@ -135,7 +135,6 @@ def test_equal_runs_have_no_regression() -> None:
     [
         (a_cell(), None, Verdict.APART, "only in the first run"),
         (None, a_cell(), Verdict.APART, "only in the second run"),
-        (a_cell(repeats=[{CPU: 1.0}]), a_cell(), Verdict.APART, "not measured in the second run"),
         (a_cell(error="no port"), a_cell(repeats=[{CPU: 1.0}]), Verdict.APART, "failed in the first run: no port"),
         (
             a_cell(repeats=[{CPU: 1.0}], parameters={"request": {"rate": "1"}}),
@@ -176,10 +175,34 @@ def test_cells_of_different_requests_are_compared_if_forced() -> None:
     assert compare(before, after, force=True).cell_count == 1
 
 
-def test_interrupted_run_is_said_to_be() -> None:
+def test_interrupted_second_run_is_no_success_unless_forced() -> None:
     run = of_values(CPU, 1.0)
     run.interrupted = True
-    assert "The second run was interrupted" in printed(compare(of_values(CPU, 1.0), run))
+    comparison = compare(of_values(CPU, 1.0), run)
+    assert comparison.exit_code == 1
+    assert "INCOMPLETE: The second run was interrupted" in printed(comparison)
+    assert compare(of_values(CPU, 1.0), run, force=True).exit_code == 0
+    assert compare(run, of_values(CPU, 1.0)).exit_code == 0
+
+
+@pytest.mark.parametrize("missing", [None, a_cell()])
+def test_cell_that_the_second_run_lacks_is_no_success_unless_forced(missing: CellResult | None) -> None:
+    kept = a_cell("rx reduce", repeats=[{CPU: 1.0}])
+    before = a_run(kept, a_cell(repeats=[{CPU: 1.0}]))
+    after = a_run(*filter(None, [kept, missing]))
+    comparison = compare(before, after)
+    assert comparison.exit_code == 1
+    assert "Missing in the second run: firehose, flux suspend." in printed(comparison)
+    assert compare(before, after, force=True).exit_code == 0
+
+
+@pytest.mark.parametrize("twice_first", [True, False])
+def test_file_with_a_cell_twice_is_refused_by_name(twice_first: bool) -> None:
+    once, twice = a_run(a_cell()), a_run(a_cell(), a_cell())
+    with pytest.raises(
+        ValueError, match=f"the {'first' if twice_first else 'second'} file has two cells 'flux suspend'"
+    ):
+        compare(*((twice, once) if twice_first else (once, twice)))
 
 
 def test_drift_of_the_machine_is_said() -> None:
@@ -209,6 +232,11 @@ def test_different_environments_are_refused_by_name() -> None:
 def test_another_commit_is_the_same_environment() -> None:
     before = a_run(environment={"commit": "1", "packages": {"tokenweir": "0.1"}, "node": None})
     compare(before, a_run(environment={"commit": "2+", "packages": {"tokenweir": "0.2"}}))
+
+
+def test_versions_of_other_stacks_are_no_difference() -> None:
+    packages = {"uvicorn": "1", "starlette": "1", "sse-starlette": "1", "httptools": "1", "fastapi": "1"}
+    compare(a_run(environment={"packages": packages, "node": "v22", "java": "25"}), a_run(environment={"packages": {}}))
 
 
 # --- Verdicts -------------------------------------------------------------------------------------------------------
@@ -298,6 +326,40 @@ def test_loss_is_told_in_points_also_from_nothing() -> None:
     [row] = comparison.regressions
     assert row.scale is Scale.POINTS
     assert "+20 points" in printed(comparison)
+
+
+def test_loss_where_there_was_none_at_all_is_a_regression_however_little() -> None:
+    assert compare(of_values("loss_share", 0.0), of_values("loss_share", 0.011)).exit_code == 1
+    assert compare(of_values("loss_share", 0.0, 0.0), of_values("loss_share", 0.012, 0.02)).exit_code == 1
+    assert compare(of_values("loss_share", 0.0, 0.0), of_values("loss_share", 0.02, 0.0)).exit_code == 0
+    assert compare(of_values("loss_share", 0.0, 0.001), of_values("loss_share", 0.02, 0.021)).exit_code == 0
+
+
+@pytest.mark.parametrize("measure", [CPU, "loss_share", "duplicates"])
+def test_gate_that_can_no_longer_be_measured_is_a_regression(measure: str) -> None:
+    comparison = compare(of_values(measure, 0.0, 0.0), of_values(measure, None, None))
+    [row] = comparison.regressions
+    assert (row.measure, row.after) == (measure, None)
+    assert "it was measured before" in printed(comparison)
+    assert compare(of_values(measure, 0.0, 0.0), of_values(measure, None, 0.0)).exit_code == 0
+    assert compare(of_values(measure, None, 0.0), of_values(measure, None, None)).exit_code == 0
+
+
+def ended(*repeats: Mapping[str, int]) -> Results:
+    cell = a_cell(repeats=[{CPU: 1.0}] * len(repeats))
+    for repeat, outcomes in zip(cell.repeats, repeats, strict=True):
+        repeat.outcomes = dict(outcomes)
+    return a_run(cell)
+
+
+def test_streams_that_fail_in_another_way_are_a_change_by_name() -> None:
+    comparison = compare(ended({"failed": 8}, {"failed": 8}), ended({"refused": 8}, {"refused": 8}))
+    assert [row.measure for row in comparison.regressions] == ["endings"]
+    assert "ways of failing: failed before, refused now" in printed(comparison)
+    sometimes = compare(ended({"failed": 8}, {"failed": 8}), ended({"failed": 8}, {"failed": 7, "not_a_stream": 1}))
+    assert [row.verdict for row in sometimes.rows if row.measure == "endings"] == [Verdict.CHANGED]
+    assert sometimes.exit_code == 0
+    assert not [row for row in compare(ended({"left": 1}), ended({"completed": 1})).rows if row.measure == "endings"]
 
 
 def test_a_little_memory_is_nobodys_concern() -> None:

@@ -33,6 +33,7 @@ PAPER: dict[Tool, dict[str, float | None]] = {
     "tokenweir": {
         "ttfb_ms": 20,
         "first_event_ms": 50,
+        "ttft_from_schedule_ms": 60,
         "ttft_ms": 60,
         "e2e_ms": 160,
         "e2e_body_ms": 200,
@@ -51,6 +52,7 @@ PAPER: dict[Tool, dict[str, float | None]] = {
     "guidellm": {
         "ttfb_ms": None,
         "first_event_ms": None,
+        "ttft_from_schedule_ms": None,
         "ttft_ms": 60,
         "e2e_ms": 200,  # to the end of the body
         "e2e_body_ms": None,
@@ -69,6 +71,7 @@ PAPER: dict[Tool, dict[str, float | None]] = {
     "vllm": {
         "ttfb_ms": None,
         "first_event_ms": None,
+        "ttft_from_schedule_ms": None,
         "ttft_ms": 50,  # the role alone counts
         "e2e_ms": 160,
         "e2e_body_ms": None,
@@ -87,6 +90,7 @@ PAPER: dict[Tool, dict[str, float | None]] = {
     "aiperf": {
         "ttfb_ms": None,
         "first_event_ms": None,
+        "ttft_from_schedule_ms": None,
         "ttft_ms": 60,
         "e2e_ms": 160,
         "e2e_body_ms": None,
@@ -155,6 +159,24 @@ def test_all_tools_count_from_when_the_request_was_sent() -> None:
 def test_an_unknown_tool_is_refused_by_name() -> None:
     with pytest.raises(ValueError, match=r"tokenweir, guidellm, vllm, aiperf; got 'llmperf'"):
         under("llmperf", stream())  # type: ignore[arg-type]
+
+
+def test_our_headline_counts_from_the_scheduled_time_and_the_tools_from_the_sending() -> None:
+    late = stream(sent_ms=20)
+    assert {tool: under(tool, late)["ttft_ms"] for tool in TOOLS} == {
+        "tokenweir": 40,
+        "guidellm": 40,
+        "vllm": 30,
+        "aiperf": 40,
+    }
+    assert under("tokenweir", late)["ttft_from_schedule_ms"] == 60
+    assert DEFINITIONS["ttft_from_schedule_ms"].tools["tokenweir"].called == "TTFT"
+
+
+def test_no_tool_has_two_metrics_of_one_name() -> None:
+    for tool in TOOLS:
+        names = [metric.tools[tool].called for metric in DEFINITIONS.values() if tool in metric.tools]
+        assert len(set(names)) == len(names)
 
 
 # --- The table ---------------------------------------------------------------------------------------------------

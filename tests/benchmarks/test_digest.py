@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from benchmarks.load.plan import Counted, LoadRun
 from benchmarks.results import ClientCheck
-from benchmarks.running.digest import ServerSide, digest, most_at_a_time
+from benchmarks.running.digest import Checked, ServerSide, digest, most_at_a_time
 from benchmarks.scenarios.cells import Cell
 from benchmarks.traces.captures import Capture, Outcome, Times
 
@@ -86,7 +87,7 @@ def test_token_that_vanished_is_a_violation_that_names_the_stream() -> None:
 
 def test_completed_stream_without_a_record_is_a_violation() -> None:
     repeat, _ = digest(TRACED, load_run([capture(0, 1)]), ServerSide())
-    assert [line.startswith("stream a: completed") for line in repeat.accounting] == [True]
+    assert [line.startswith("stream a: records of it at the server == 1") for line in repeat.accounting] == [True]
 
 
 def test_streams_that_are_open_at_a_time_are_counted() -> None:
@@ -140,13 +141,52 @@ def test_counted_stream_whose_server_contradicts_itself_is_a_violation() -> None
 
 def test_counted_stream_without_a_record_is_a_violation() -> None:
     repeat, _ = digest(COUNTED, load_run([completed()], Counted(tokens=0)), ServerSide())
-    assert repeat.accounting == ["stream a: the server has no record of it"]
+    assert repeat.accounting == [
+        "stream a: records of it at the server == 1 does not hold: 0 != 1 (3 s were given for it)"
+    ]
+
+
+def violations_of_check(counted: Counted, outcome: Outcome = Outcome.COMPLETED, **counts: int) -> list[str]:
+    """Return what is said of a stream whose indexes were looked at, beside one that adds up."""
+    checked = Checked(load_run([capture(outcome=outcome, stream_id="b")], counted), {"b": record(**counts)})
+    measured = load_run([completed()], Counted(tokens=80))
+    return digest(COUNTED, measured, server(emitted=80, delivered=80), checked=checked)[0].accounting
+
+
+def test_indexes_that_were_checked_and_are_right_are_no_violation() -> None:
+    assert violations_of_check(Counted(tokens=50, checked=50), emitted=50, delivered=50) == []
+    assert violations_of_check(Counted(tokens=50, checked=50, missing=9), emitted=60, delivered=50, dropped=10) == []
 
 
 def test_indexes_that_were_checked_and_are_wrong_are_a_violation() -> None:
-    counted = Counted(tokens=80, checked=80, duplicates=1, missing=2)
-    repeat, _ = digest(COUNTED, load_run([completed()], counted), server(emitted=80, delivered=80))
-    assert repeat.accounting == [
-        "stream a: tokens missing == 0 does not hold: 2 != 0",
-        "stream a: tokens duplicates == 0 does not hold: 1 != 0",
+    counted = Counted(tokens=80, checked=79, duplicates=1, missing=3, out_of_order=4)
+    assert violations_of_check(counted, emitted=82, delivered=80, dropped=2) == [
+        "stream b: tokens with an index == tokens does not hold: 79 != 80",
+        "stream b: missing indexes below the highest that came <= dropped + rejected does not hold: 3 > 2",
+        "stream b: tokens duplicates == 0 does not hold: 1 != 0",
+        "stream b: tokens out of order == 0 does not hold: 4 != 0",
     ]
+
+
+def test_stream_that_was_checked_is_held_against_its_record_and_its_end_is_told() -> None:
+    assert violations_of_check(Counted(tokens=5, checked=5), emitted=6, delivered=6) == [
+        "stream b: received == delivered does not hold: 5 != 6"
+    ]
+    assert violations_of_check(Counted(tokens=5, checked=5), Outcome.CUT, emitted=6, delivered=6) == [
+        "stream b: checked, and it ended as cut"
+    ]
+
+
+def test_distribution_that_cannot_be_is_noted_and_no_violation() -> None:
+    early = capture(0, 1)
+    early.times = Times(scheduled_ns=10 * MS, sent_ns=10 * MS, headers_ns=11 * MS, ended_ns=50 * MS)
+    repeat, _ = digest(TRACED, load_run([early]), server(emitted=2, delivered=2))
+    assert repeat.accounting == []
+    assert [note.partition(" (")[0] for note in repeat.notes] == ["first_event", "ttft", "ttft_from_send"]
+    assert "1 of 1 values are below 0, the least -5 ms" in repeat.notes[0]
+    assert repeat.measures["ttft_p50_ms"] is None
+
+
+def test_load_of_the_machine_is_kept() -> None:
+    repeat, _ = digest(TRACED, load_run([capture(0)]), replace(server(emitted=1, delivered=1), load_average=2.5))
+    assert repeat.load_average == 2.5

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import io
 import json
 import ssl
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,9 +15,11 @@ from urllib.parse import urlencode
 
 import msgspec
 import pytest
+from rich.console import Console
 
 from benchmarks.compare import compare
-from benchmarks.load import client
+from benchmarks.load.control import Control
+from benchmarks.progress import Lines
 from benchmarks.results import Repeat, Results, load, save
 from benchmarks.scenarios.readers import FAST, Leaving, Paced, ReaderProfile
 from benchmarks.traces.captures import Outcome, Trace
@@ -25,11 +28,11 @@ from benchmarks.url.endpoint import (
     exit_code,
     measure_url,
     recordable,
-    run_url,
     save_recording,
     words,
 )
 from servers.settings import ServerSettings
+from tests.benchmarks.raw import serving_raw
 from tests.servers.serving import Journal, Server
 
 __all__ = ()
@@ -212,6 +215,37 @@ async def test_stream_that_never_ends_is_stuck() -> None:
     assert the_repeat(results).per_stream["tokens"] == [1]
 
 
+async def test_stream_without_a_single_token_is_no_success() -> None:
+    async with raw_server(answered("data: [DONE]\n\n")) as server:
+        results = await measured(server.port)
+    assert the_repeat(results).outcomes == {"completed": 1}
+    assert exit_code(results) == 1
+    assert "1 stream ended without a single token" in list(words(results))[-1]
+
+
+async def test_event_of_three_megabytes_is_a_token() -> None:
+    async with raw_server(answered(chunk("x" * 3_000_000) + "data: [DONE]\n\n")) as server:
+        results = await measured(server.port)
+        short = await measured(server.port, max_stream_mib=1)
+    assert (the_repeat(results).outcomes, the_repeat(results).per_stream["tokens"]) == ({"completed": 1}, [1])
+    assert the_repeat(short).outcomes == {"too_long": 1}
+    assert list(words(short))[1] == "1 too long: no end within 1 MiB, which is what is kept of one stream."
+
+
+async def test_servers_words_do_nothing_to_a_terminal() -> None:
+    answer = answered("\x1b[2J\x1b]0;x\x07", status="500 \x1b[31mNo", content_type="text/plain")
+    async with raw_server(answer) as server:
+        results = await measured(server.port)
+    assert list(words(results))[1] == "1 refused: 500 ?[31mNo: ?[2J?]0;x?."
+
+
+async def test_answer_that_is_no_http_is_no_forgotten_stream_field() -> None:
+    async with raw_server(b"SSH-2.0-x\r\n") as server:
+        results = await measured(server.port, data="{}")
+    assert the_repeat(results).outcomes == {"not_a_stream": 1}
+    assert '"stream": true' not in "".join(words(results))
+
+
 async def test_forgotten_stream_field_is_hinted_at() -> None:
     async with our_server() as server:
         path = "/v1/chat/completions"
@@ -241,6 +275,26 @@ async def test_key_is_sent_and_is_in_no_result(tmp_path: Path) -> None:
     assert "401" in text
     assert "Authorization: Bearer $KEY" in results.command
     assert KEY not in "".join(words(results))
+
+
+async def test_key_that_a_server_quotes_in_any_form_is_in_no_result(tmp_path: Path) -> None:
+    key = "s3cr3t/+key"
+    head = f"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nX-Stream-Id: of-{key}\r\n\r\n"
+    error = 'data: {"error": {"message": "bad s3cr3t%2F%2Bkey or s3cr3t\\\\/+key"}}\n\n'
+    kept: list[Trace] = []
+    async with raw_server((head + chunk(f"you are {key}") + error).encode()) as server:
+        request = UrlRequest(
+            f"http://127.0.0.1:{server.port}/", data='{"api_key": "$KEY", "stream": true}', variables={"KEY": key}
+        )
+        results = await measure_url(request, keep=kept.append)
+    assert b'{"api_key": "s3cr3t/+key", "stream": true}' in server.requests[0]
+    save(results, tmp_path / "results.json")
+    text = (tmp_path / "results.json").read_text()
+    assert "s3cr3t" not in text + "".join(words(results)) + repr(kept)
+    assert the_repeat(results).per_stream["stream_id"] == ["of-[redacted]"]
+    assert the_repeat(results).per_stream["detail"] == ["bad [redacted] or [redacted]"]
+    assert kept[0].texts == ("you are [redacted]",)
+    assert results.cells[0].parameters["data"] == '{"api_key": "$KEY", "stream": true}'
 
 
 def test_request_shows_no_secret() -> None:
@@ -287,22 +341,37 @@ async def test_results_can_be_saved_loaded_and_compared(tmp_path: Path) -> None:
     assert compare(results, again).exit_code == 0
 
 
-def test_interrupt_keeps_the_repeats_before_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    runs = 0
+async def test_interrupt_keeps_what_came_and_says_so() -> None:
+    control = Control()
 
-    def run_once(main: Awaitable[Any]) -> Any:
-        nonlocal runs
-        runs += 1
-        if runs == 2:
-            main.close()  # type: ignore[attr-defined]
-            raise KeyboardInterrupt
-        return asyncio.run(main)  # type: ignore[arg-type]
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(WHOLE if control.begun == 1 else answered(chunk("a")))
+        await writer.drain()
+        if control.begun == 2:
+            control.stop()
+            await reader.read()
 
-    monkeypatch.setattr(client, "run", run_once)
-    results = run_url(UrlRequest("http://127.0.0.1:1/", repeats=3))
+    async with serving_raw(answer) as port:
+        request = UrlRequest(f"http://127.0.0.1:{port}/", requests=3, repeats=3)
+        results = await measure_url(request, control=control)
     assert results.interrupted
-    assert len(results.cells[0].repeats) == 1
-    assert next(words(results)).startswith("Interrupted")
+    assert [repeat.outcomes for repeat in results.cells[0].repeats] == [{"completed": 1, "left": 1}]
+    assert list(words(results)) == [
+        "Interrupted: what was measured before is kept.",
+        "1 of 2 streams completed.",
+        "1 left: interrupted.",
+    ]
+
+
+async def test_progress_is_told_of_each_repeat() -> None:
+    text = io.StringIO()
+    async with raw_server(WHOLE) as server:
+        request = UrlRequest(f"http://127.0.0.1:{server.port}/v1", requests=2, repeats=2)
+        await measure_url(request, progress=Lines(Console(file=text)))
+    assert text.getvalue().splitlines() == [
+        f"[{number}/2] 127.0.0.1:{server.port}/v1 fast: 2 streams, 1 at a time" for number in (1, 2)
+    ]
 
 
 # --- Recordings -----------------------------------------------------------------------------------------------------
@@ -348,8 +417,12 @@ async def test_stream_that_did_not_complete_is_not_recorded() -> None:
         ({"url": "ftp://a/"}, "http"),
         ({"url": "http:///x"}, "host"),
         ({"url": "http://user:pw@a/"}, "--header"),
-        ({"url": "http://a/b c"}, "target"),
-        ({"url": "http://a:99999/"}, "[Pp]ort"),
+        ({"url": "http://a/b c"}, "path and query of printable ASCII"),
+        ({"url": "http://a:99999/"}, "port from 1 to 65535"),
+        ({"url": "http://a:0/"}, "port from 1 to 65535"),
+        ({"url": "http://a:x/"}, "port from 1 to 65535"),
+        ({"url": "http://[::1/"}, r"an IPv4 address or \[an IPv6 one\]"),
+        ({"url": "http://a/", "max_stream_mib": 0}, "max_stream_mib"),
         ({"url": "http://a/", "profile": "soap"}, "profile"),
         ({"url": "http://a/", "method": "PUT"}, "method"),
         ({"url": "http://a/", "requests": 0}, "requests"),

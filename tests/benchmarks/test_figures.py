@@ -12,11 +12,14 @@ from benchmarks.summary.figures import (
     failed,
     figure,
     joined,
+    notes,
     outcomes,
+    overlap,
     seconds,
     share,
     short,
     spread,
+    unexpected,
     violations,
 )
 
@@ -69,6 +72,59 @@ def test_cell_is_bound_if_the_client_was_in_one_repeat() -> None:
     full = ClientCheck(cpu_share=1.0, lag_p99_ms=0, lag_max_ms=0, bound=True, reason="CPU")
     limited = cell(Repeat(measures={}, client=free), Repeat(measures={}, client=full))
     assert bound([limited, cell(Repeat(measures={}, client=free)), cell(Repeat(measures={}))]) == [(limited, "CPU")]
+    assert bound([limited], "client") == [(limited, "CPU")]
+    assert bound([limited], "machine") == []
+
+
+def test_client_that_was_late_though_it_had_little_to_do_blames_the_machine() -> None:
+    late = ClientCheck(cpu_share=0.03, lag_p99_ms=25, lag_max_ms=90, bound=True, reason="its loop was 25 ms late (p99)")
+    held_up = cell(Repeat(measures={}, client=late, load_average=4.25))
+    assert bound([held_up], "client") == []
+    assert bound([held_up], "machine") == [
+        (held_up, "its loop was 25 ms late (p99), while it used 3% of its core; load average 4.2")
+    ]
+
+
+def test_stream_that_ended_as_it_may_not_is_told_with_what_was_said() -> None:
+    repeat = Repeat(
+        measures={},
+        outcomes={"completed": 3, "cut": 2, "not_a_stream": 1},
+        per_stream={
+            "outcome": ["completed", "cut", "cut", "not_a_stream"],
+            "detail": ["", "", "reset \x1b[31m", "html"],
+        },
+    )
+    judged = cell(repeat)
+    judged.expects = ["completed", "left"]
+    assert unexpected([judged]) == [
+        "a: flux drop fast: 2 streams cut, where completed or left is expected: reset ?[31m",
+        "a: flux drop fast: 1 stream not a stream, where completed or left is expected: html",
+    ]
+    judged.expects = ["completed", "cut", "not_a_stream"]
+    assert unexpected([judged]) == []
+    judged.expects = []
+    assert unexpected([judged]) == []
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs", "told"),
+    [
+        ((1, 3), (2, 4), True),
+        ((1, 2), (3, 4), False),
+        ((5,), (5,), True),
+        ((5,), (5.1,), False),
+        ((None,), (1,), False),
+    ],
+)
+def test_repeats_overlap_if_neither_lies_wholly_above_the_other(
+    ours: tuple[float | None, ...], theirs: tuple[float, ...], told: bool
+) -> None:
+    assert overlap(of(*ours), of(*theirs), "x") is overlap(of(*theirs), of(*ours), "x") is told
+
+
+def test_note_is_told_once_for_all_repeats() -> None:
+    noted = cell(Repeat(measures={}, notes=["ttft is left out"]), Repeat(measures={}, notes=["ttft is left out"]))
+    assert notes([noted]) == [(noted, "ttft is left out")]
 
 
 @pytest.mark.parametrize(

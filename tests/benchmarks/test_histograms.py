@@ -8,7 +8,16 @@ from hdrh.histogram import HdrHistogram  # type: ignore[import-untyped]
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from benchmarks.measures.histograms import Histogram, decode, distributions, encoded, histogram_of, merged, percentile
+from benchmarks.measures.histograms import (
+    Histogram,
+    decode,
+    distributions,
+    encoded,
+    histogram_of,
+    left_out,
+    merged,
+    percentile,
+)
 from tests.benchmarks.traces import integers, made
 
 __all__ = ()
@@ -96,6 +105,14 @@ def test_two_clocks_are_no_histogram_and_leave_their_distribution_out() -> None:
     trace = made([10, 20], emitted_ms=[11, 12])
     assert "delay_us" not in distributions([trace])
     assert "itl_us" in distributions([trace])
+
+
+def test_distribution_that_is_left_out_is_named_with_how_many_values_are_wrong() -> None:
+    assert left_out([made([10, 20], emitted_ms=[11, 12])])[:1] == [
+        "delay (Delay, source to client) is left out: 1 of 2 values are below 0, the least -1 ms, so that its two "
+        "times are not from one clock"
+    ]
+    assert left_out([made([10, 20], emitted_ms=[1, 2]), made()]) == []
 
 
 def test_distributions_pool_all_streams_and_name_only_what_has_values() -> None:

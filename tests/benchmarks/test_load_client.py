@@ -9,7 +9,7 @@ import itertools
 import re
 import socket
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import pytest
 import uvloop
 
 from benchmarks.load.client import drive, drive_all
+from benchmarks.load.control import INTERRUPTED, Control
 from benchmarks.load.null import serving_null
 from benchmarks.load.plan import LoadOrder, LoadRun
 from benchmarks.load.reading import exchange_of
@@ -148,6 +149,30 @@ async def test_end_is_seen_on_a_connection_that_stays_open() -> None:
     (trace,) = traces(run)
     assert trace.outcome is Outcome.COMPLETED
     assert trace.times.ended_ns == run.captures[0].stamps_ns[-1]
+
+
+@pytest.mark.parametrize("length", [CHUNKED, {"content_length": str(len(TOKEN + END))}])
+async def test_end_that_the_framing_confirms_is_not_waited_for(length: dict[str, str]) -> None:
+    exchange = exchange_of(order(1), 0, None)
+    body = TOKEN + END if length is not CHUNKED else b"%x\r\n%b\r\n0\r\n\r\n" % (len(TOKEN + END), TOKEN + END)
+    exchange.take(head(**length) + body, 7)
+    assert exchange.over.is_set()
+    assert (exchange.capture.outcome, exchange.capture.times.ended_ns) == (None, 7)
+
+
+async def test_what_only_looks_like_the_end_ends_nothing_however_long_nothing_follows() -> None:
+    exchange = exchange_of(order(1, profile="sse"), 0, None)
+    exchange.take(head(**CHUNKED) + b"14\r\ndata: 0\r\n\r\n", 0)
+    exchange.give_up(20)
+    assert exchange.capture.outcome is Outcome.STUCK
+
+
+async def test_stream_without_an_end_is_kept_up_to_the_limit() -> None:
+    run, _ = await firehose_to(Leaving(after_tokens=10**9), max_kept_bytes=10_000)
+    (trace,) = traces(run)
+    assert trace.outcome is Outcome.TOO_LONG
+    assert "no end within 0.00954 MiB" in trace.detail
+    assert 10_000 < trace.bytes_received < 10_000 + 300_000
 
 
 async def test_what_only_looks_like_the_end_is_not() -> None:
@@ -289,6 +314,70 @@ def test_paced_reader_takes_no_more_than_its_pace_and_the_server_feels_it(reader
     on_each_loop(main)
 
 
+class _Transport(asyncio.Transport):
+    """Says what it was told."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.told: list[str] = []
+
+    def is_closing(self) -> bool:
+        return False
+
+    def abort(self) -> None:
+        self.told.append("abort")
+
+    def pause_reading(self) -> None:
+        self.told.append("pause")
+
+    def resume_reading(self) -> None:
+        self.told.append("resume")
+
+
+async def read_at(monkeypatch: pytest.MonkeyPatch, steps: Sequence[tuple[float, float]]) -> list[float]:
+    """Have a reader of 100 tokens/s read one token at a time, each when it is ready: so late, then so long starved.
+
+    Returns:
+        How long it pauses behind each, in ms; 0: not at all.
+    """
+    now_ms, pauses = 1_000.0, list[float]()
+    timers: list[tuple[float, Callable[[], None]]] = []
+    monkeypatch.setattr("benchmarks.load.reading.time.monotonic_ns", lambda: round(now_ms * 1e6))
+    exchange = exchange_of(order(1, reader=Paced(tokens_per_s=100)), 0, None)
+    transport = _Transport()
+    exchange.connection_made(transport)
+    loop = asyncio.get_running_loop()
+
+    def call_later(wait_s: float, callback: Callable[[], None]) -> asyncio.TimerHandle:
+        timers.append((wait_s, callback))
+        return loop.call_at(loop.time() + 1e6, callback)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop, "call_later", call_later)
+        exchange.take(head(), round(now_ms * 1e6))
+        for late_ms, starved_ms in steps:
+            if timers:
+                wait_s, resume = timers.pop()
+                now_ms += wait_s * 1e3 + late_ms
+                resume()
+            now_ms += starved_ms
+            exchange.take(TOKEN, round(now_ms * 1e6))
+            pauses.append(round(timers[0][0] * 1e3, 3) if timers else 0.0)
+    exchange.close()
+    return pauses
+
+
+async def test_paced_reader_makes_up_for_its_own_lateness(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = [(0, 0), (0, 0), (0, 0), (35, 0), (0, 0), (0, 0), (0, 0), (0, 0)]
+    # 20 ms of slack at first; then 35 ms late, which are three tokens at once, and half of a pause.
+    assert await read_at(monkeypatch, steps) == [0, 0, 10, 0, 0, 0, 5, 10]
+
+
+async def test_paced_reader_does_not_make_up_for_what_was_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = [(0, 0), (0, 0), (0, 0), (0, 1_000), (0, 0), (0, 0), (0, 0)]
+    assert await read_at(monkeypatch, steps) == [0, 0, 10, 0, 0, 10, 10]
+
+
 @pytest.mark.slow
 def test_stalled_reader_reads_nothing_and_then_all() -> None:
     async def main() -> None:
@@ -375,6 +464,47 @@ async def test_open_load_is_due_by_its_schedule_whether_or_not_others_have_ended
     for capture in first.captures:
         assert capture.times.sent_ns is not None
         assert capture.times.sent_ns >= capture.times.scheduled_ns - 2_000_000
+
+
+async def test_nothing_is_sent_before_it_is_due_however_early_timers_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    sleep = asyncio.sleep
+    monkeypatch.setattr("benchmarks.load.client.asyncio.sleep", lambda wait_s: sleep(wait_s / 2))
+    async with serving_raw(saying(head(), END)) as port:
+        runs = await drive_all(
+            [
+                order(port, load=Open(per_s=50, requests=3, poisson=False)),
+                order(port, load=Closed(connections=3, ramp_s=0.06)),
+            ]
+        )
+    for capture in [capture for run in runs for capture in run.captures]:
+        assert capture.times.sent_ns is not None
+        assert capture.times.sent_ns >= capture.times.scheduled_ns
+
+
+def test_stopped_load_leaves_what_is_open_and_begins_nothing_more() -> None:
+    async def main() -> None:
+        control = Control()
+
+        async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(head() + TOKEN)
+            if control.begun == 2:
+                control.stop()
+            await reader.read()
+
+        async with serving_raw(answer) as port:
+            orders = [
+                order(port, load=Closed(connections=1, requests=5)),
+                order(port, load=Open(per_s=0.1, requests=5, poisson=False)),
+                order(port, load=Closed(connections=2, ramp_s=100, requests=5), window_s=200),
+            ]
+            runs = await drive_all(orders[:2], control)
+            assert (control.begun, control.ended) == (2, 2)
+            runs += await drive_all(orders[2:], control)
+        captures = [capture for run in runs for capture in run.captures]
+        assert [(capture.outcome, capture.detail) for capture in captures] == [(Outcome.LEFT, INTERRUPTED)] * 2
+
+    on_each_loop(main)
 
 
 async def test_client_leaves_at_the_end_of_its_window_and_begins_nothing_more() -> None:

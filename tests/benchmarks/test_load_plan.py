@@ -38,6 +38,7 @@ RIGHT: dict[str, Any] = {"host": "127.0.0.1", "port": 80, "target": "/"}
         ({"window_s": float("nan")}, "window_s must be"),
         ({"timeout_s": -1}, "timeout_s must be"),
         ({"timeout_s": None}, "timeout_s must be"),
+        ({"max_kept_bytes": 0}, "max_kept_bytes must be"),
         ({"receive_buffer_bytes": 0}, "receive_buffer_bytes must be"),
         ({"load": Closed(connections=0)}, "connections must be"),
         ({"load": Closed(requests=0)}, "requests must be"),

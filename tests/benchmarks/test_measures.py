@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from benchmarks.measures.computing import MEASURES, SYMBOLS, ServerCost, Slo, measure, per_stream
 from benchmarks.measures.histograms import distributions
-from benchmarks.measures.latencies import freshness
+from benchmarks.measures.latencies import FRESHNESS_SAMPLES, freshness
 from benchmarks.traces.captures import Outcome, Trace
 from tests.benchmarks.traces import ORIGIN_NS, made
 
@@ -138,28 +138,68 @@ def ages_ms(trace: Trace) -> list[float]:
     return [age_ns / 1e6 for age_ns in freshness(trace)[1].tolist()]
 
 
+def age_ms_at(trace: Trace, at_ms: float) -> float:
+    at_ns, age_ns = freshness(trace)
+    (found_ns,) = age_ns[at_ns == ORIGIN_NS + round(at_ms * 1e6)].tolist()
+    return float(found_ns / 1e6)
+
+
 def test_freshness_is_the_age_of_the_newest_token_read_so_far() -> None:
-    trace = made([10, 30], seq=[0, 1], emitted_ms=[0, 25], ended_ms=60)
-    assert ages_ms(trace) == [10, 20, 5, 15, 25, 35]  # at 10, 20, 30, 40, 50, 60
+    trace = made([10, 30], seq=[0, 1], due_ms=[0, 20], emitted_ms=[0, 25], ended_ms=40)
+    assert [age_ms_at(trace, at_ms) for at_ms in (10, 20, 30, 40)] == [10, 20, 5, 15]
     values = measured(trace)
-    assert values["freshness_p50_ms"] == pytest.approx(15, rel=ROUNDING)
-    assert values["freshness_max_ms"] == pytest.approx(35, rel=ROUNDING)
+    assert values["freshness_p50_ms"] == pytest.approx(12.5, abs=0.3)
+    assert values["freshness_max_ms"] == pytest.approx(29.8, rel=ROUNDING)
+
+
+def test_a_reader_that_waits_for_its_first_token_grows_as_stale_as_one_that_waits_for_its_second() -> None:
+    first = made([2000, 2001], seq=[0, 1], due_ms=[0, 10], emitted_ms=[0, 2000], ended_ms=2001)
+    second = made([1, 2000], seq=[0, 1], due_ms=[0, 10], emitted_ms=[0, 2000], ended_ms=2001)
+    for trace in (first, second):
+        assert measured(trace)["freshness_p50_ms"] == pytest.approx(1000, rel=0.02)
+        assert max(ages_ms(trace)) >= 1990
+
+
+def test_age_counts_from_the_due_time_of_the_first_token_or_from_the_request_if_that_never_came() -> None:
+    assert ages_ms(made([100], seq=[0], due_ms=[80], emitted_ms=[90], ended_ms=100))[:2] == [0, 0.1]
+    lost = made([100], seq=[7], due_ms=[80], emitted_ms=[90], ended_ms=100)
+    assert freshness(lost)[0][0] == ORIGIN_NS
+    assert age_ms_at(lost, 50) == 50
+
+
+@pytest.mark.parametrize("length_ms", [0.001, 1, 50, 1999])
+def test_a_short_stream_has_as_many_samples_as_a_longer_one(length_ms: float) -> None:
+    trace = made([length_ms], seq=[0], due_ms=[0], emitted_ms=[0], ended_ms=length_ms)
+    assert len(ages_ms(trace)) >= FRESHNESS_SAMPLES
+    assert ages_ms(trace) == ages_ms(trace)
+
+
+def test_a_long_stream_has_a_sample_every_ten_milliseconds() -> None:
+    assert len(ages_ms(made([1], seq=[0], due_ms=[0], emitted_ms=[0], ended_ms=60_000))) == 6_001
 
 
 def test_an_old_token_that_comes_late_makes_the_reader_no_staler() -> None:
-    assert ages_ms(made([10, 20], seq=[1, 0], emitted_ms=[8, 0], ended_ms=20)) == [2, 12]
+    trace = made([10, 20], seq=[1, 0], due_ms=[5, 0], emitted_ms=[8, 0], ended_ms=20)
+    assert (age_ms_at(trace, 10), age_ms_at(trace, 20)) == (2, 12)
 
 
 def test_a_merged_token_is_as_fresh_as_its_newest_part() -> None:
+    due_ms, taken_ms = [0, 10, 110], [5, 105, 205]
     trace = made(
-        [10, 110, 210], seq=[0, 1, 11], merged=[1, 10, 1], emitted_ms=[0, 10, 110], taken_ms=[5, 105, 205], ended_ms=110
+        [10, 110, 210],
+        seq=[0, 1, 11],
+        merged=[1, 10, 1],
+        due_ms=due_ms,
+        emitted_ms=due_ms,
+        taken_ms=taken_ms,
     )
-    assert ages_ms(trace)[10] == 10  # at 110; the newest of ten parts from 10 on left at 100
+    assert age_ms_at(trace, 110.25) == 10.25  # the newest of ten parts from 10 on left at 100
 
 
 def test_the_newest_part_is_never_newer_than_when_it_was_taken() -> None:
-    trace = made([10, 60, 400], seq=[0, 1, 3], merged=[1, 2, 1], emitted_ms=[0, 10, 300], taken_ms=[5, 50, 390])
-    assert ages_ms(trace)[5] == 10  # at 60; spread evenly its second part would have left at 155
+    due_ms, taken_ms = [0, 10, 300], [5, 50, 390]
+    trace = made([10, 60, 400], seq=[0, 1, 3], merged=[1, 2, 1], due_ms=due_ms, emitted_ms=due_ms, taken_ms=taken_ms)
+    assert age_ms_at(trace, 60) == 10  # spread evenly its second part would have left at 155
 
 
 def test_a_stream_without_emission_times_has_no_freshness() -> None:

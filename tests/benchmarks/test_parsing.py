@@ -52,6 +52,14 @@ def columns(trace: Trace) -> dict[str, list[int] | None]:
     return {name: None if column is None else column.tolist() for name, column in found.items()}
 
 
+def test_event_beyond_the_limit_is_malformed_and_the_tokens_before_it_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.traces.parsing.MAX_EVENT_BYTES", 1024 * 1024)
+    pieces = [b"data: a\n\n", b"data: " + b"x" * 2 * 1024 * 1024 + b"\n\n"]
+    trace = parse(capture(pieces), profile="sse", transport=SSE)
+    assert (trace.outcome, len(trace.received_ns)) == (Outcome.MALFORMED, 1)
+    assert trace.detail == "an event has more than 1 MiB"
+
+
 # --- Tokens ------------------------------------------------------------------------------------------------------
 
 

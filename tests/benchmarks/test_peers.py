@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import io
-import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 
 import pytest
@@ -290,9 +290,17 @@ def test_file_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert load(path) == comparison()
 
 
+def test_file_that_cannot_be_read_is_an_error_in_words(tmp_path: Path) -> None:
+    with pytest.raises(ResultsError, match="cannot be read: Is a directory"):
+        load(tmp_path)
+
+
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        pytest.param("[" * 100_000, "is no comparison with peers", id="deep"),
+        ("\udc80", "is no comparison with peers"),
+        ('{"format": "tokenweir-peers", "version": true}', "accepted are"),
         ("{", "is no comparison with peers"),
         ("[]", "is no comparison with peers"),
         ('{"format": "tokenweir-results", "version": 1}', "accepted are"),
@@ -302,7 +310,7 @@ def test_file_is_read_as_it_was_written(tmp_path: Path) -> None:
 )
 def test_file_of_another_kind_is_an_error_in_words(tmp_path: Path, text: str, said: str) -> None:
     path = tmp_path / "peers.json"
-    path.write_text(text, encoding="utf-8")
+    path.write_text(text, encoding="utf-8", errors="surrogateescape")
     with pytest.raises(ResultsError, match=said):
         load(path)
 
@@ -320,16 +328,30 @@ def test_command_prints_the_table_writes_the_file_and_fails_only_with_what_faile
         return comparison()
 
     monkeypatch.setattr("benchmarks.peers.__main__.compare", came)
-    path = tmp_path / "peers.json"
-    ended = CliRunner().invoke(app, ["--quick", "--only", "node", "--output", str(path)])
+    folder = tmp_path / "new"
+    ended = CliRunner().invoke(app, ["--quick", "--only", "node", "--output", str(folder)])
     assert ended.exit_code == 1  # a round of it failed
     assert "Against other stacks" in ended.output
     assert asked == ["Node res.write", "Node better-sse"]
-    assert json.loads(path.read_text("utf-8"))["format"] == "tokenweir-peers"
+    assert sorted(each.name for each in folder.iterdir()) == ["peers.html", "peers.json"]
+    written = load(folder / "peers.json")
+    assert datetime.fromisoformat(written.created).tzinfo is not None
+    assert str(folder / "peers.html") in ended.output.replace("\n", "")
 
 
-@pytest.mark.parametrize("arguments", [["--only", "nobody"], ["--output", "no-such-folder/peers.json"]])
-def test_wrong_argument_ends_the_command_before_any_work(arguments: list[str]) -> None:
+def test_file_has_the_warm_up_of_those_that_were_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    came = comparison()
+    came.rows[1].contender = "Node res.write"
+    monkeypatch.setattr("benchmarks.peers.__main__.compare", lambda *_, **__: came)
+    CliRunner().invoke(app, ["--output", str(tmp_path)])
+    assert load(tmp_path / "peers.json").warm_up_s == {"Node res.write": 5.0}
+
+
+@pytest.mark.parametrize("arguments", [["--only", "nobody"], ["--output", __file__]])
+def test_wrong_argument_ends_the_command_before_any_work(
+    arguments: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     ended = CliRunner().invoke(app, arguments)
     assert ended.exit_code == 2
     assert arguments[0] in ended.output

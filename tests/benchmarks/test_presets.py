@@ -7,10 +7,12 @@ from itertools import pairwise
 
 import pytest
 
-from benchmarks.scenarios.cells import Cell, Closed
+from benchmarks.options import PRESET_NAMES
+from benchmarks.scenarios.cells import Cell, Closed, Transport
 from benchmarks.scenarios.presets import PRESETS, Preset, strategies_of
 from benchmarks.scenarios.readers import Paced, Stalled
 from benchmarks.scenarios.schedule import steps_of
+from benchmarks.traces.captures import Outcome
 from servers.parameters import parse_query
 
 __all__ = ()
@@ -84,6 +86,25 @@ def test_quick_has_time_for_its_servers_within_ninety_seconds() -> None:
     reading_s = sum(max(least_s(placed.cell) for placed in step.placed) for step in steps)
     starting_s = sum(0.6 * max(1.0, len(step.placed) / 2) for step in steps)
     assert reading_s + starting_s < 80
+
+
+@EVERY_PRESET
+def test_cells_whose_tokens_are_only_counted_have_their_indexes_checked_unless_they_merge(preset: Preset) -> None:
+    counted = [cell for scenario in preset.scenarios for cell in scenario.cells if not cell.trace]
+    assert all(
+        cell.has_indexes != (cell.strategy["strategy"] == "reduce" or cell.transport is Transport.WEBSOCKET)
+        for cell in counted
+    )
+
+
+@EVERY_PRESET
+def test_only_strategies_that_are_to_end_a_stream_may_fail(preset: Preset) -> None:
+    ending = {cell.strategy_name for each in preset.scenarios for cell in each.cells if Outcome.FAILED in cell.expects}
+    assert ending <= {"error", "buffer(32, error)"}
+
+
+def test_help_names_the_presets_that_there_are() -> None:
+    assert tuple(PRESETS) == PRESET_NAMES
 
 
 def test_quick_measures_its_cells_in_turn() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 
+import pytest
 from rich.console import Console
 
 from benchmarks.progress import shown_on
@@ -37,3 +39,15 @@ def test_terminal_gets_a_bar_that_says_what_is_being_done_and_notes_that_stay() 
     assert "1/2" in text
     assert "firehose: flux" in text
     assert "ERROR [x]" in text
+
+
+def test_pipe_that_nobody_reads_any_more_does_not_end_the_run() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    file = os.fdopen(writing, "w")
+    with shown_on(Console(file=file)) as progress:
+        progress.begin(1)
+        progress.step("slow-reader")
+        progress.note("ERROR")
+    with pytest.raises(BrokenPipeError):
+        file.close()

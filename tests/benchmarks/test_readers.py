@@ -53,3 +53,15 @@ def test_unknown_name_is_refused_with_what_is_accepted(text: str) -> None:
 def test_number_out_of_range_is_refused_by_name(text: str) -> None:
     with pytest.raises(ValueError, match=f"reader '{text}': .* must be"):
         parse_reader(text)
+
+
+@pytest.mark.parametrize(("unit", "words"), [("tokens/s", "tokens per second"), ("bytes/s", "bytes per second")])
+def test_pace_is_refused_in_its_own_unit(unit: str, words: str) -> None:
+    with pytest.raises(ValueError, match=f"must be a number of {words} above 0 and at most 1e\\+12; got 0.0"):
+        parse_reader(f"paced:0{unit}")
+
+
+@pytest.mark.parametrize("value", [True, "20", float("nan"), float("inf"), -1])
+def test_pace_that_is_no_number_above_nothing_is_refused(value: object) -> None:
+    with pytest.raises((TypeError, ValueError), match="tokens_per_s must be a number of tokens per second"):
+        Paced(tokens_per_s=value)  # type: ignore[arg-type]

@@ -24,7 +24,7 @@ from benchmarks.report.columns import Column, number, shown
 from benchmarks.report.curves import PERCENTILES, mean_us, percentiles, pooled
 from benchmarks.report.marbles import diagram, span_ms
 from benchmarks.report.markup import Markup, tag
-from benchmarks.results import Repeat, Results, Timeline
+from benchmarks.results import ClientCheck, Repeat, Results, Timeline
 from streams.marbles import Bar, BarKind, Held, Lane, MarbleKind
 from tests.benchmarks.made_up import EXTREME, cell, made_up_results, many_cells, repeat_of, stream
 
@@ -189,10 +189,31 @@ def test_interrupted_run_says_so_and_shows_what_was_left_out() -> None:
     assert "not measured: the run ended before" in texts
 
 
+def test_scenario_that_was_never_reached_says_so() -> None:
+    results = EXTREME["interrupted"]()
+    results.questions["stalled"], results.cells = "What is lost?", results.cells[:1]
+    texts = "".join(_read(render(results)).texts)
+    assert "What is lost?The run ended before this scenario was measured." in texts
+
+
 def test_client_that_was_the_limit_is_a_banner() -> None:
     texts = "".join(_read(render(EXTREME["client-bound"]())).texts)
-    assert "Client-bound. In 1 cell the load client was the limit" in texts
+    assert "Client-bound. In 1 cell the load client was the limit, so the figures are the client's: firehose" in texts
     assert "97 % of its core were used" in texts
+
+
+def test_machine_that_was_busy_is_a_mild_banner_and_no_fault_of_the_client() -> None:
+    results = EXTREME["client-bound"]()
+    results.cells[0].repeats[0].client = ClientCheck(
+        cpu_share=0.1, lag_p99_ms=90.0, lag_max_ms=99.0, bound=True, reason="its loop was late"
+    )
+    document = render(results)
+    texts = "".join(_read(document).texts)
+    assert "The machine was busy. In 1 cell the load client had little to do" in texts
+    assert "the machine was busy: its loop was late" in texts
+    assert "lient-bound" not in texts
+    assert 'class="banner mild"' in document
+    assert 'class="banner"' not in document
 
 
 def test_violations_are_a_banner_and_named() -> None:
@@ -200,6 +221,17 @@ def test_violations_are_a_banner_and_named() -> None:
     assert "Accounting mismatch. In 300 places the counts do not add up" in texts
     assert "stream 7: emitted 10 is not delivered 9" in texts
     assert "and 100 more" in texts
+
+
+def test_one_violation_is_named_alone_above_counts_that_stand_open() -> None:
+    results = EXTREME["one cell"]()
+    results.cells[0].repeats[0].accounting = ["stream 1: one token is unaccounted for"]
+    document = render(results)
+    texts = "".join(_read(document).texts)
+    assert "In 1 place the counts do not add up" in texts
+    assert "one token is unaccounted for" in texts
+    assert "the results file has all of them" not in texts
+    assert '<details class="more" open><summary>The counts of every cell' in document
 
 
 def test_good_run_has_no_banner(whole: str) -> None:
@@ -217,10 +249,51 @@ def test_every_definition_is_printed_with_its_formula(whole: str) -> None:
 
 def test_answers_stand_before_all_figures(whole: str) -> None:
     reader = _read(whole)
-    assert (
-        reader.ids.index("answers-title") < reader.ids.index("timelines-title") < reader.ids.index("scenario-0-title")
-    )
+    order = ("scenario-0-title", "answers-title", "timelines-title", "scenario-1-title", "accounting-title")
+    assert sorted(order, key=reader.ids.index) == list(order)
     assert "Nothing was lost with" in "".join(reader.texts)
+
+
+def test_slow_reader_comes_first_with_its_answer_and_a_chart_before_its_table(whole: str) -> None:
+    section = whole[whole.index('id="scenario-0"') : whole.index('id="answers"')]
+    marks = ("Which one, for a slow reader?", "Nothing was lost with", 'class="bars"', "<table", "<details")
+    places = [section.index(mark) for mark in marks]
+    assert places == sorted(places)
+
+
+def test_without_a_slow_reader_answers_come_first() -> None:
+    results = made_up_results()
+    results.cells = [each for each in results.cells if each.scenario != "slow-reader"]
+    del results.questions["slow-reader"]
+    ids = _read(render(results)).ids
+    assert ids.index("answers-title") < ids.index("timelines-title") < ids.index("scenario-0-title")
+
+
+def test_each_scenario_has_two_charts_open_at_most_and_the_rest_in_a_fold(whole: str) -> None:
+    sections = re.findall(r'<section id="scenario-\d+".*?(?=<section id=)', whole, re.DOTALL)
+    assert len(sections) == 5
+    for section in sections:
+        before, fold, after = section.partition('<details class="more">')
+        assert before.count('class="chart"') == 2 if fold else before.count('class="chart"') <= 2
+        assert bool(fold) is ('class="chart"' in after)
+
+
+def test_first_table_has_what_the_question_asks_for_and_the_fold_has_all_others(whole: str) -> None:
+    section = whole[whole.index('id="scenario-0"') : whole.index('id="answers"')]
+    first, _, fold = section.partition("All other measures (")
+    assert "CPU per million" in first
+    assert "Source held back, p99" in first
+    assert "Time to first byte" not in first
+    assert "Time to first byte" in fold
+
+
+def test_parts_of_a_delay_that_nobody_measured_are_not_named(whole: str) -> None:
+    assert "queue and socket together are its delay" in whole
+    assert "in the client" not in whole
+
+
+def test_note_says_why_more_may_be_held_than_the_capacity(whole: str) -> None:
+    assert "up to its capacity + the open demand; missing has no boundary" in whole
 
 
 # --- Numbers ---------------------------------------------------------------------------------------------------------
@@ -359,6 +432,42 @@ def test_timeline_shows_every_token_in_every_lane_and_every_loss() -> None:
     }
     assert [marble.kind for marble in lanes["client"].marbles] == [MarbleKind.PASSED, MarbleKind.MERGED]
     assert [marble.kind for marble in lanes["boundary"].marbles] == [MarbleKind.DROPPED] * 2
+
+
+def _drawn(*timelines: Timeline, strategy: str = "suspend", readers: tuple[str, ...] = ("fast",)) -> str:
+    """Return the text of a report of one cell per reader and timeline."""
+    cells = [
+        cell("s", "flux", strategy, reader, [Repeat(measures={}, timeline=timeline)])
+        for reader, timeline in zip(readers, timelines, strict=True)
+    ]
+    return "".join(_read(render(Results(cells=cells))).texts)
+
+
+_QUIET: Final = [[float(seq), 1.0, seq, seq, seq, seq + 1.0] for seq in range(5)]
+_HELD_BACK: Final = [[float(seq), 1.0, seq, seq * 40.0, seq * 40.0, seq * 40.0 + 1] for seq in range(5)]
+
+
+def test_piece_in_which_nothing_is_seen_says_so() -> None:
+    words = "In this piece the strategy has nothing to do"
+    assert words in _drawn(_timeline(tokens=_QUIET, missing=[]))
+    assert words not in _drawn(_timeline(tokens=_QUIET, missing=[], ended_ms=5.2, outcome="failed"))
+    assert words not in _drawn(_timeline())
+
+
+def test_source_that_is_held_back_is_said_beside_its_timeline() -> None:
+    assert "The source fell 156 ms behind its schedule." in _drawn(_timeline(tokens=_HELD_BACK, missing=[]))
+
+
+def test_timeline_in_which_something_is_seen_is_chosen_before_a_more_telling_reader() -> None:
+    quiet, telling = _timeline(tokens=_QUIET, missing=[]), _timeline(tokens=_HELD_BACK, missing=[])
+    texts = _drawn(quiet, telling, readers=("paced:9tokens/s", "bursty:1s/1s"))
+    assert "behind its schedule" in texts
+    assert "nothing to do" not in texts
+
+
+def test_end_that_comes_soon_after_the_last_token_is_in_the_piece() -> None:
+    assert span_ms(_timeline(ended_ms=43.0)) == 43
+    assert span_ms(_timeline(ended_ms=80.0)) == 40
 
 
 def test_lost_tokens_lie_between_those_beside_them_as_an_estimate() -> None:

@@ -10,7 +10,9 @@ from typing import Any, Final
 import pytest
 
 from benchmarks.report import write
+from benchmarks.report.stacks import write_page
 from tests.benchmarks.made_up import EXTREME, made_up_results
+from tests.benchmarks.test_report_stacks import comparison
 
 sync_api: Any = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
 
@@ -70,7 +72,7 @@ def browser() -> Iterator[Any]:
 class Visit:
     """A report that is open, and what went wrong or out of the file meanwhile."""
 
-    def __init__(self, browser: Any, path: Path, **options: Any) -> None:
+    def __init__(self, browser: Any, path: Path, *, ready: str = "body[data-ready]", **options: Any) -> None:
         self.context = browser.new_context(locale="en-US", **options)
         self.page = self.context.new_page()
         self.page.set_default_timeout(TIMEOUT_MS)
@@ -88,7 +90,7 @@ class Visit:
         )
         self.address = path.as_uri()
         self.page.goto(self.address)
-        self.page.wait_for_selector("body[data-ready]")
+        self.page.wait_for_selector(ready)
 
     def _hear(self, message: Any) -> None:
         # The tests read canvases again and again, the page does not.
@@ -133,6 +135,16 @@ def default(browser: Any, report: Path) -> Iterator[Any]:
     visited.context.close()
 
 
+def _all_drawn(page: Any) -> list[int]:
+    """Wait until each plot in sight has its canvas: those of a fold come a little after it is opened."""
+    page.wait_for_function(
+        "() => [...document.querySelectorAll('.plot')]"
+        ".every((plot) => !plot.offsetParent || plot.querySelector('canvas'))"
+    )
+    drawn: list[int] = page.evaluate(_DRAWN)
+    return drawn
+
+
 SCREENS: Final[dict[str, dict[str, Any]]] = {
     "light": {"color_scheme": "light"},
     "dark": {"color_scheme": "dark"},
@@ -143,7 +155,8 @@ SCREENS: Final[dict[str, dict[str, Any]]] = {
 @pytest.mark.parametrize("screen", SCREENS.values(), ids=list(SCREENS))
 def test_every_chart_has_pixels(visit: Callable[..., Visit], screen: dict[str, Any]) -> None:
     page = visit(**screen).page
-    drawn = page.evaluate(_DRAWN)
+    page.locator("details.more:not([open]) > summary").evaluate_all("all => all.forEach(each => each.click())")
+    drawn = _all_drawn(page)
     assert len(drawn) == page.locator("[data-view]:not([hidden]) .plot").count() > 10
     assert min(drawn) > 500
     assert page.locator(".timeline svg [data-kind]").count() > 100
@@ -186,11 +199,13 @@ def test_paper_is_light_and_has_the_charts_larger_than_their_places(visit: Calla
     assert page.evaluate("getComputedStyle(document.documentElement).getPropertyValue('--paper')") == "#fffefb"
     assert page.evaluate(_COLOURED, "--c0") > 50
     assert page.locator("canvas").first.evaluate("canvas => canvas.width") > on_screen
+    assert page.locator("details.more:not([open])").count() == 0
+    assert page.locator("details.wide table:visible").count() == 0
     beyond = (
         "each => each.getBoundingClientRect().right > document.querySelector('main').getBoundingClientRect().right + 1"
     )
     assert (
-        page.locator("main canvas, main table:not(details table), main svg").evaluate_all(
+        page.locator("main canvas, main table:not(.wide table), main svg").evaluate_all(
             f"all => all.filter({beyond}).length"
         )
         == 0
@@ -198,6 +213,7 @@ def test_paper_is_light_and_has_the_charts_larger_than_their_places(visit: Calla
     page.emulate_media(media="screen")
     page.wait_for_selector(":root:not([data-print]) canvas")
     assert page.locator("canvas").first.evaluate("canvas => canvas.width") == on_screen
+    assert page.locator("details.more[open]").count() == 0
 
 
 def test_printing_gives_a_document(default: Any) -> None:
@@ -208,7 +224,9 @@ def test_printing_gives_a_document(default: Any) -> None:
 
 def test_choosing_a_distribution_shows_and_draws_it(default: Any) -> None:
     page = default
-    section = page.locator("#scenario-0 [data-chart]", has=page.locator("select")).first
+    fold = page.locator("#scenario-0 details.more")
+    fold.locator("> summary").click()
+    section = fold.locator("[data-chart]", has=page.locator("select")).first
     section.locator("select").select_option(label="Gaps between tokens (ITL)")
     shown = section.locator("[data-view]:visible")
     assert shown.count() == 1
@@ -271,6 +289,28 @@ def test_everything_that_scrolls_is_reached_by_keyboard_and_named(visit: Callabl
     assert page.locator("svg:not([aria-hidden]):not([role=img][aria-labelledby])").count() == 0
 
 
+def test_first_table_of_each_scenario_fits_a_window_of_1200_pixels(visit: Callable[..., Visit]) -> None:
+    page = visit(viewport={"width": 1200, "height": 900}).page
+    tables = page.locator("[id^=scenario-] .scroll:visible")
+    assert tables.count() >= 5
+    assert tables.evaluate_all("all => all.filter(each => each.scrollWidth > each.clientWidth).length") == 0
+
+
+@pytest.mark.parametrize("screen", SCREENS.values(), ids=list(SCREENS))
+def test_page_of_other_stacks_shows_ours_apart_and_needs_no_script(
+    visit: Callable[..., Visit], tmp_path: Path, screen: dict[str, Any]
+) -> None:
+    write_page(comparison(), tmp_path / "peers.html")
+    page = visit(tmp_path / "peers.html", ready="main", **screen).page
+    fills = {
+        css: page.locator(f".bar.{css}").first.evaluate("bar => getComputedStyle(bar).fill")
+        for css in ("ours", "theirs")
+    }
+    assert fills["ours"] != fills["theirs"]
+    assert page.locator(".stacks .track").count() == 7
+    assert page.locator("script").count() == 0
+
+
 def test_tables_bars_and_timelines_need_no_script(browser: Any, report: Path) -> None:
     context = browser.new_context(java_script_enabled=False)
     page = context.new_page()
@@ -289,4 +329,4 @@ def test_odd_results_are_drawn_without_a_complaint(visit: Callable[..., Visit], 
         visited = visit(path)
         visited.check()
         shown = visited.page.locator("[data-view]:not([hidden])")
-        assert shown.locator("canvas").count() == shown.locator(".plot").count()
+        assert shown.locator(".plot:visible canvas").count() == shown.locator(".plot:visible").count()

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 
+import msgspec
 import pytest
 
-from benchmarks.load.plan import LoadOrder, LoadRun
+from benchmarks.load.plan import Counted, LoadOrder, LoadRun
 from benchmarks.load.worker import LoadWorker
 from benchmarks.measures.computing import MEASURES
 from benchmarks.processes import HAS_PROC, starting_all
 from benchmarks.progress import Silent
+from benchmarks.results import ClientCheck
 from benchmarks.running.measuring import Measured, measure_step, order_of
 from benchmarks.running.run import Order, Run, measure_all, run
 from benchmarks.scenarios.cells import Cell, Closed, Open, Scenario, Transport
 from benchmarks.scenarios.readers import Leaving
-from benchmarks.scenarios.schedule import Step, steps_of
+from benchmarks.scenarios.schedule import Placed, Step, steps_of
 
 __all__ = ()
 
@@ -163,6 +166,76 @@ def test_order_says_what_the_cell_says() -> None:
     assert order_of(FIREHOSE, 1).mode == "count"
 
 
+def counted_run(*_: object) -> LoadRun:
+    check = ClientCheck(cpu_share=0.1, lag_p99_ms=0, lag_max_ms=0, bound=False)
+    return LoadRun(captures=[], counted=Counted(), began_ns=0, ended_ns=1, client=check)
+
+
+class Counting:
+    """A client that has counted nothing of everything, and fails from some call on."""
+
+    def __init__(self, fails_at: int = 1_000) -> None:
+        self._fails_at = fails_at
+        self.modes: list[list[str]] = []
+
+    def drive_all(self, orders: Sequence[LoadOrder]) -> list[LoadRun]:
+        """Count nothing."""
+        self.modes.append([each.mode for each in orders])
+        if len(self.modes) == self._fails_at:
+            raise RuntimeError("it died")
+        return [counted_run() for _ in orders]
+
+
+CHECKABLE = replace(FIREHOSE, strategy={"strategy": "suspend"})
+
+
+@pytest.fixture
+def _no_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.running.measuring.RECORDS_WAIT_S", 0.0)
+
+
+@pytest.mark.usefixtures("_no_records")
+def test_tokens_that_were_counted_are_followed_by_a_stream_whose_indexes_are_looked_at_unless_they_merge() -> None:
+    client = Counting()
+    with starting_all([LISTENING] * 2) as servers:
+        merging, checkable = measure_step(
+            Step(1, (Placed("a", FIREHOSE), Placed("a", CHECKABLE))), servers, client, seed=0
+        )
+    assert client.modes == [["count", "count"], ["count", "count"], ["check"]]  # to warm up, measured, checked
+    assert (merging.checked, merging.error, checkable.error) == (None, "", "")
+    assert checkable.checked is not None
+
+
+@pytest.mark.usefixtures("_no_records")
+def test_client_that_dies_while_it_looks_at_indexes_is_an_error_beside_what_was_measured() -> None:
+    made = order(CHECKABLE, server=LISTENING)
+    kept: list[Measured] = []
+    measure_all(made, steps_of(made.scenarios, 1, seed=0), Counting(fails_at=3), kept.append, Silent())
+    assert [(each.load_run is not None, each.error) for each in kept] == [(True, "RuntimeError: it died")]
+
+
+def test_what_a_user_should_know_at_once_is_said_once_for_each_scenario(monkeypatch: pytest.MonkeyPatch) -> None:
+    busy = ClientCheck(cpu_share=0.1, lag_p99_ms=50, lag_max_ms=50, bound=True, reason="it was late")
+    bound = ClientCheck(cpu_share=1, lag_p99_ms=50, lag_max_ms=50, bound=True, reason="it was full")
+    checks = iter([busy, busy, bound, bound, busy])
+
+    def measured(made: Order, steps: object, client: object, keep: Callable[[Measured], None], _: object) -> None:
+        for scenario in made.scenarios:
+            for cell in scenario.cells:
+                load_run = msgspec.structs.replace(counted_run(), client=next(checks))
+                keep(Measured(Placed(scenario.name, cell), 1, load_run))
+
+    monkeypatch.setattr("benchmarks.running.run.measure_all", measured)
+    scenarios = tuple(Scenario(name, "?", (FIREHOSE, CHECKABLE)) for name in ("a", "b"))
+    noted = Noted()
+    run(replace(order(), scenarios=(*scenarios, Scenario("c", "?", (FIREHOSE,)))), noted)
+    assert [note.partition(" (first in ")[0::2] for note in noted.notes[1:]] == [
+        ("MACHINE BUSY", "a: flux reduce fast, repeat 1: it was late)"),
+        ("CLIENT-BOUND", "b: flux reduce fast, repeat 1: it was full)"),
+        ("MACHINE BUSY", "c: flux reduce fast, repeat 1: it was late)"),
+    ]
+
+
 def test_results_say_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("benchmarks.running.run.measure_all", lambda *_: None)
     arriving = Cell("flux", {"strategy": "drop"}, STREAM, load=Open(per_s=5, requests=2))
@@ -172,6 +245,7 @@ def test_results_say_what_was_asked_for(monkeypatch: pytest.MonkeyPatch) -> None
     assert results.environment["python"]
     assert results.definitions.keys() == MEASURES.keys()
     first, second = results.cells
+    assert first.expects == ["completed"]
     assert first.parameters["request"]["strategy"] == "suspend"
     assert first.parameters["load"] == {"kind": "closed", "connections": 1, "requests": None, "ramp_s": 0.0}
     assert second.parameters["load"]["kind"] == "open"

@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from benchmarks.scenarios.cells import Cell, Closed, Open, Scenario
-from benchmarks.scenarios.schedule import MOST_SIDE_BY_SIDE, MOST_TOKENS_PER_S, Placed, Step, groups_of, steps_of
+from benchmarks.scenarios.schedule import (
+    MOST_SIDE_BY_SIDE,
+    MOST_TOKENS_PER_S,
+    Placed,
+    Step,
+    batches_of,
+    groups_of,
+    steps_of,
+)
 
 __all__ = ()
 
@@ -78,6 +86,14 @@ def test_order_of_cells_alone_differs_between_repeats_and_is_the_same_for_a_seed
     orders = [step.placed[0].cell.name for step in steps_of([one], repeats=2, seed=7)]
     assert orders[:8] != orders[8:]
     assert orders == [step.placed[0].cell.name for step in steps_of([one], repeats=2, seed=7)]
+
+
+def test_servers_of_cells_alone_start_together_and_those_of_a_group_by_themselves() -> None:
+    steps = steps_of([scenario("a", cells(3), cells(MOST_SIDE_BY_SIDE + 2, alone=True))], repeats=2, seed=1)
+    batches = list(batches_of(steps))
+    assert [len(batch) for batch in batches] == [1, MOST_SIDE_BY_SIDE, 2] * 2
+    assert [step for batch in batches for step in batch] == steps
+    assert list(batches_of([])) == []
 
 
 def test_title_says_what_is_measured() -> None:

@@ -116,9 +116,12 @@ def test_it_can_be_written_into_a_results_file() -> None:
 # --- Freshness ---------------------------------------------------------------------------------------------------
 
 
-def test_a_short_stream_keeps_every_sample() -> None:
-    trace = stream([0, 1, 2], ended_ms=43)
-    assert freshness_series(trace) == [[3, 2], [13, 2], [23, 2], [33, 12], [43, 22]]
+def test_a_series_begins_when_the_first_token_was_due_and_ends_with_the_body() -> None:
+    series = freshness_series(stream([0, 1, 2], ended_ms=40))
+    assert len(series) == MAX_POINTS
+    assert series[0] == [0.2, 0.2]
+    assert series[-1] == [40, 19]
+    assert max(age for at, age in series if at < 3) == 2.8
 
 
 def test_a_long_stream_is_thinned_and_keeps_its_worst_moment() -> None:

@@ -18,6 +18,7 @@ from servers.sse import (
     encode_comment,
     encode_event,
     json_string,
+    json_strings,
 )
 
 __all__ = ()
@@ -111,6 +112,11 @@ def test_retry_comes_back(retry_ms: int) -> None:
     decoder = EventStreamDecoder()
     decoder.feed(encode_event("", retry_ms=retry_ms))
     assert decoder.retry_ms == retry_ms
+
+
+@given(st.lists(st.text(), max_size=5))
+def test_json_strings_are_those_of_each_text(texts: list[str]) -> None:
+    assert json_strings(texts) == [json_string(text) for text in texts]
 
 
 @given(TEXT)
