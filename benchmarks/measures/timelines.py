@@ -19,6 +19,8 @@ _MAX_TOKENS: Final = 40
 _MAX_S: Final = 4.0
 _LEAD: Final = 10
 _MAX_MISSING: Final = 400
+_HELD_BACK_NS: Final = 25_000_000
+_PILED_UP_NS: Final = 100_000_000
 _NS_PER_MS: Final = 1_000_000
 _HELD_KEYS: Final = ("held", "dropped", "merged")
 
@@ -26,9 +28,11 @@ _HELD_KEYS: Final = ("held", "dropped", "merged")
 def timeline(trace: Trace, *, max_tokens: int = _MAX_TOKENS, max_s: float = _MAX_S) -> Timeline | None:
     """Cut a piece of a stream out in which its strategy is seen at work.
 
-    It begins with the stream. If nothing is lost or merged among its first `max_tokens` tokens, but later on, it begins
-    10 tokens before that. It ends after `max_tokens` tokens, or before a token that was due `max_s` seconds
-    after the first of them.
+    It begins with the stream. If nothing is to be seen among its first `max_tokens` tokens, but later on, it begins 10
+    tokens before that: before the first loss or merge; else, of a stream that failed, with its last `max_tokens`
+    tokens; else where the source was first held back (25 ms behind its schedule), or where tokens piled up behind the
+    boundary (100 ms more on their way than the quickest). It ends after `max_tokens` tokens, or before a token that
+    was due `max_s` seconds after the first of them.
 
     Returns:
         The piece, its times in ms since its first token was due; of indexes that never arrived at most the first 400.
@@ -38,7 +42,7 @@ def timeline(trace: Trace, *, max_tokens: int = _MAX_TOKENS, max_s: float = _MAX
     if not len(trace.received_ns) or any(column is None for column in columns):
         return None
     seq, due_ns, emitted_ns, taken_ns = (np.asarray(column, np.int64) for column in columns)
-    first = _first_shown(seq, trace.merged, max_tokens)
+    first = _first_shown(trace, seq, emitted_ns - due_ns, trace.received_ns - taken_ns, max_tokens)
     origin_ns = int(due_ns[first])
     too_late = due_ns[first : first + max_tokens] > origin_ns + round(max_s * 1e9)
     count = int(np.argmax(too_late)) if too_late.any() else len(too_late)
@@ -61,11 +65,16 @@ def timeline(trace: Trace, *, max_tokens: int = _MAX_TOKENS, max_s: float = _MAX
     )
 
 
-def _first_shown(seq: Integers, merged: Integers, max_tokens: int) -> int:
+def _first_shown(trace: Trace, seq: Integers, held_back_ns: Integers, on_its_way_ns: Integers, max_tokens: int) -> int:
     """Find where the piece begins: at 0, or a little before the strategy's first act if that comes too late."""
+    merged = trace.merged
     acts = np.concatenate(([merged[0] > 1], (merged[1:] > 1) | (seq[1:] > np.maximum.accumulate(seq + merged)[:-1])))
+    if not acts.any() and trace.outcome is Outcome.FAILED:
+        return max(0, len(seq) - max_tokens)
     if not acts.any():
-        return 0
+        acts = held_back_ns > held_back_ns.min() + _HELD_BACK_NS
+    if not acts.any():
+        acts = on_its_way_ns > on_its_way_ns.min() + _PILED_UP_NS
     first_act = int(np.argmax(acts))
     return 0 if first_act < max_tokens else first_act - _LEAD
 

@@ -53,6 +53,36 @@ def test_it_begins_before_the_first_loss_if_that_comes_late() -> None:
     assert drawn.tokens[10][:3] == [150, 1, 600]
 
 
+def late_from(index: int, column: str) -> Trace:
+    """Give 200 tokens, of which those from `index` on are half a second later in `column` and in those behind it."""
+    names = ("due_ms", "emitted_ms", "taken_ms", "received_ms")
+    late: dict[str, Any] = {
+        name: [
+            10 * token + place + (500 if token >= index and place >= names.index(column) else 0) for token in range(200)
+        ]
+        for place, name in enumerate(names)
+    }
+    return made(late.pop("received_ms"), seq=list(range(200)), **late)
+
+
+def test_it_begins_before_the_source_is_held_back() -> None:
+    drawn = timeline(late_from(100, "emitted_ms"))
+    assert drawn is not None
+    assert drawn.tokens[0][0] == 90
+
+
+def test_it_begins_before_tokens_pile_up_behind_the_boundary() -> None:
+    drawn = timeline(late_from(100, "received_ms"))
+    assert drawn is not None
+    assert drawn.tokens[0][0] == 90
+
+
+def test_of_a_stream_that_failed_it_is_the_end() -> None:
+    drawn = timeline(stream(list(range(200)), outcome=Outcome.FAILED))
+    assert drawn is not None
+    assert [row[0] for row in drawn.tokens] == list(range(160, 200))
+
+
 def test_it_begins_before_the_first_merged_token_if_that_comes_late() -> None:
     drawn = timeline(stream(list(range(60)), merged=[1] * 59 + [7]))
     assert drawn is not None
