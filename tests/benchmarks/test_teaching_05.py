@@ -47,8 +47,10 @@ def test_everything_that_the_lesson_asks_is_recorded_and_nothing_else() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(not can_ask(), reason="needs Java, and the originals built: python -m benchmarks.peers.semantics")
+@pytest.mark.timeout(900)  # the first build fetches what it needs
+@pytest.mark.skipif(bool(jvm.missing()), reason=f"the Java originals need {jvm.missing()}")
 def test_the_recording_is_what_the_originals_say() -> None:
+    jvm.build()
     kept, now = recorded(), live()
     assert kept.answers == now.answers, "record them again: python -m benchmarks.teaching.lesson_05"
     assert kept.versions == now.versions
