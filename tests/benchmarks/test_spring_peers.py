@@ -121,7 +121,8 @@ async def test_a_paced_stream_keeps_order_and_what_its_strategy_promises(
     assert_as_strategy(got, strategy, COUNT)
 
 
-@pytest.mark.parametrize(("server", "variant", "strategy"), CASES)
+# MISSING promises nothing, not even an end: overrun, Spring MVC sometimes leaves its client waiting for ever.
+@pytest.mark.parametrize(("server", "variant", "strategy"), [case for case in CASES if case[2] != "missing"])
 async def test_a_firehose_loses_what_its_strategy_loses(
     servers: Servers, server: str, variant: str, strategy: str
 ) -> None:
