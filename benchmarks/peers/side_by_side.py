@@ -17,11 +17,11 @@ from statistics import median
 from typing import Final
 
 from benchmarks.environment import environment
+from benchmarks.load.self_check import SHARE_LIMIT
 from benchmarks.peers.comparison import Comparison, Row, Skipped
 from benchmarks.peers.registry import Peer, Stack
 from benchmarks.processes import HAS_PROC
 from benchmarks.served import firehose, memory, paced
-from benchmarks.served.client import CLIENT_LIMIT
 from benchmarks.served.contenders import FLUX, OURS, Contender
 
 __all__ = ("CASES", "FULL", "QUICK", "Case", "Sample", "Size", "compare")
@@ -104,7 +104,7 @@ class Case:
 
 def _firehose(contender: Contender, size: Size) -> Sample:
     pulled = firehose.pull_anew(contender, size.firehose)
-    note = "the client was the limit" if pulled.client_share > CLIENT_LIMIT else ""
+    note = "the client was the limit" if pulled.client_share > SHARE_LIMIT else ""
     return Sample(pulled.frames_per_s, note)
 
 

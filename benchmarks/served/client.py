@@ -3,33 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import re
-import resource
 import socket
 import time
-from collections.abc import AsyncGenerator, Coroutine, Generator, Sequence
-from contextlib import asynccontextmanager, contextmanager
-from typing import Any, Final, NamedTuple, TypeVar, cast
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from typing import Final, NamedTuple, cast
+
+from benchmarks.load.self_check import Usage
 
 __all__ = (
-    "CLIENT_LIMIT",
     "Arrival",
     "Pull",
     "Reader",
     "arrivals_of",
-    "client_cpu_s",
     "connect_silently",
     "open_readers",
     "pull",
-    "run",
-    "undisturbed",
 )
-
-T = TypeVar("T")
-
-CLIENT_LIMIT: Final = 0.9
-"""A client that used more of its core than this may have been the limit."""
 
 _HOST: Final = "127.0.0.1"
 _FRAME_END: Final = b"\n\n"
@@ -37,12 +28,6 @@ _TIMEOUT_S: Final = 120.0
 _CONNECTIONS_PER_S: Final = 2_000
 _CLOSE_TIMEOUT_S: Final = 10.0
 _TIMES: Final = re.compile(rb'"due_ns": ?(\d+), ?"emitted_ns": ?(\d+)')
-
-
-def client_cpu_s() -> float:
-    """Return the CPU time of this process so far in seconds, that of the system on its behalf included."""
-    usage = resource.getrusage(resource.RUSAGE_SELF)
-    return usage.ru_utime + usage.ru_stime
 
 
 def _request(port: int, target: str) -> bytes:
@@ -74,7 +59,7 @@ def pull(port: int, target: str, count: int) -> Pull:
         buffer = memoryview(bytearray(256 * 1024))
         first = bytes(buffer[: connection.recv_into(buffer)])
         _check_status(first)
-        began_ns, cpu_s = time.perf_counter_ns(), client_cpu_s()
+        before = Usage.now()
         at_first = frames = first.count(_FRAME_END)
         ends_half = first.endswith(b"\n") and not first.endswith(_FRAME_END)
         while frames < count:
@@ -83,8 +68,9 @@ def pull(port: int, target: str, count: int) -> Pull:
                 raise ConnectionError(f"the stream ended after {frames} of {count} frames")
             frames += data.count(_FRAME_END) + (ends_half and data.startswith(b"\n"))
             ends_half = data.endswith(b"\n") and not data.endswith(_FRAME_END)
-        elapsed_s = max(time.perf_counter_ns() - began_ns, 1) / 1e9
-    return Pull((frames - at_first) / elapsed_s, (client_cpu_s() - cpu_s) / elapsed_s)
+        after = Usage.now()
+    elapsed_s = max(after.at_ns - before.at_ns, 1) / 1e9
+    return Pull((frames - at_first) / elapsed_s, after.share_since(before))
 
 
 def _check_status(answer: bytes) -> None:
@@ -208,28 +194,3 @@ def connect_silently(port: int, target: str, *, receive_buffer_bytes: int) -> so
         connection.close()
         raise
     return connection
-
-
-# --- How it runs -------------------------------------------------------------------------------------------------
-
-
-def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run a client on uvloop where it exists: it leaves more of the core to the streams."""
-    try:
-        import uvloop
-    except ImportError:
-        return asyncio.run(main)
-    return uvloop.run(main)
-
-
-@contextmanager
-def undisturbed() -> Generator[None]:
-    """Keep the garbage collector, whose pauses would count as the server's, out of a measurement."""
-    gc.collect()
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()

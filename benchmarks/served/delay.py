@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
+from benchmarks.load.client import run
+from benchmarks.load.self_check import undisturbed
 from benchmarks.processes import ServerProcess, on_core, running_all
-from benchmarks.served.client import arrivals_of, open_readers, run, undisturbed
+from benchmarks.served.client import arrivals_of, open_readers
 from benchmarks.served.contenders import OURS, RAW, Contender
 from benchmarks.served.report import Result, percentile
 

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final
 
+from benchmarks.load.self_check import SHARE_LIMIT, undisturbed
 from benchmarks.processes import ServerProcess, on_core, running, running_all
-from benchmarks.served.client import CLIENT_LIMIT, Pull, pull, undisturbed
+from benchmarks.served.client import Pull, pull
 from benchmarks.served.contenders import AIOHTTP, EMITTER, FLUX, NODE, RX, SSE_STARLETTE, Contender
 from benchmarks.served.report import Result, skipped
 
@@ -107,7 +108,7 @@ def _result(ours: Contender, peer: Contender, goal: float, pulls: dict[str, list
         f"{median(ratios):.1f} x ({min(ratios):.1f}..{max(ratios):.1f}, {len(ratios)} rounds): "
         f"{median(our_rates):,.0f} and {median(peer_rates):,.0f} tokens/s"
     )
-    limited = [name for name in (ours.name, peer.name) if _client_share(pulls[name]) > CLIENT_LIMIT]
+    limited = [name for name in (ours.name, peer.name) if _client_share(pulls[name]) > SHARE_LIMIT]
     raw = {
         "goal_ratio": goal,
         "ratios": ratios,

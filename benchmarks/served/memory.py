@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from statistics import median
 from typing import Final, NamedTuple
 
+from benchmarks.load.client import run
 from benchmarks.processes import HAS_PROC, ServerProcess, on_core, running
-from benchmarks.served.client import Reader, open_readers, run
+from benchmarks.served.client import Reader, open_readers
 from benchmarks.served.contenders import AIOHTTP, OURS, Contender
 from benchmarks.served.report import Result
 

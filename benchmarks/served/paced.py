@@ -10,21 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import math
-import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Final, NamedTuple
 
+from benchmarks.load.client import run
+from benchmarks.load.self_check import SHARE_LIMIT, Usage, undisturbed
 from benchmarks.processes import ServerProcess, on_core, running
-from benchmarks.served.client import (
-    CLIENT_LIMIT,
-    Reader,
-    arrivals_of,
-    client_cpu_s,
-    open_readers,
-    run,
-    undisturbed,
-)
+from benchmarks.served.client import Reader, arrivals_of, open_readers
 from benchmarks.served.contenders import FLUX, NODE, SSE_STARLETTE, STARLETTE, Contender
 from benchmarks.served.firehose import FirehoseSize, warm_up
 from benchmarks.served.report import Result, percentile, skipped
@@ -130,7 +123,7 @@ class Search(NamedTuple):
         missed = [attempt for attempt in self.attempts if not attempt.holds]
         if not missed:
             return "nothing failed: the true number is higher"
-        limited = any(attempt.client_share > CLIENT_LIMIT for attempt in missed)
+        limited = any(attempt.client_share > SHARE_LIMIT for attempt in missed)
         return "the client was the limit where it failed" if limited else ""
 
 
@@ -195,19 +188,19 @@ async def watch(contender: Contender, server: ServerProcess, streams: int, size:
         await asyncio.sleep(size.warm_up_s)
         for reader in readers:
             reader.forget()
-        from_ns, server_cpu_s, own_cpu_s = time.monotonic_ns(), server.cpu_s(), client_cpu_s()
+        before, server_cpu_s = Usage.now(), server.cpu_s()
         await asyncio.sleep(size.window_s)
-        to_ns, server_then_s, own_then_s = time.monotonic_ns(), server.cpu_s(), client_cpu_s()
+        after, server_then_s = Usage.now(), server.cpu_s()
         await asyncio.sleep(_GRACE_S)
-    window_s = (to_ns - from_ns) / 1e9
-    late_ms = lateness_ms(readers, from_ns, to_ns)
+    window_s = (after.at_ns - before.at_ns) / 1e9
+    late_ms = lateness_ms(readers, before.at_ns, after.at_ns)
     return Attempt(
         streams=streams,
         p50_ms=percentile(late_ms, 50),
         p99_ms=percentile(late_ms, 99),
         delivered_share=len(late_ms) / (streams * _RATE * window_s),
         server_share=_share(server_cpu_s, server_then_s, window_s),
-        client_share=(own_then_s - own_cpu_s) / window_s,
+        client_share=after.share_since(before),
     )
 
 

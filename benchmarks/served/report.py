@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Final, cast
+from typing import Any, Final
 
+import msgspec
+import numpy as np
 from rich.table import Table
 
 from benchmarks.environment import environment
@@ -50,9 +51,7 @@ def percentile(values: Sequence[float], percent: float) -> float:
 
     NaN of nothing.
     """
-    if not values:
-        return math.nan
-    return sorted(values)[max(0, math.ceil(len(values) * percent / 100) - 1)]
+    return float(np.percentile(values, percent, method="inverted_cdf")) if values else math.nan
 
 
 def table(results: Iterable[Result]) -> Table:
@@ -73,14 +72,4 @@ def to_json(results: Iterable[Result]) -> str:
         "environment": environment(),
         "results": [asdict(result) for result in results],
     }
-    return json.dumps(_finite(record), indent=1) + "\n"
-
-
-def _finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in cast("dict[str, Any]", value).items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in cast("Sequence[Any]", value)]
-    return value
+    return msgspec.json.format(msgspec.json.encode(record), indent=1).decode() + "\n"

@@ -15,8 +15,10 @@ from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import Final
 
+from benchmarks.load.client import run
+from benchmarks.load.self_check import undisturbed
 from benchmarks.processes import HAS_PROC, ServerProcess, on_core, running
-from benchmarks.served.client import Reader, connect_silently, open_readers, run, undisturbed
+from benchmarks.served.client import Reader, connect_silently, open_readers
 from benchmarks.served.contenders import EMITTER, FLUX, RX, Contender
 from benchmarks.served.paced import lateness_ms
 from benchmarks.served.report import Result, percentile
