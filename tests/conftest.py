@@ -6,17 +6,26 @@ import asyncio
 import gc
 import os
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Generator
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from typing import Any
 
 import hypothesis
 import pytest
+
+from benchmarks.claims.tools import browser as find_chromium
 
 __all__ = ()
 
 MAX_TURNS = 10_000
 THREAD_GRACE_S = 1.0
 
+_BROWSER_ARGUMENTS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
 _IN_CI = os.environ.get("CI") == "true"
 _THREADS = pytest.StashKey[set[threading.Thread]]()
 
@@ -49,6 +58,19 @@ async def run_until_idle() -> None:
             if scheduled == own_turn:
                 return
     pytest.fail(f"the loop was still busy after {MAX_TURNS} turns")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Give the tests of a file one headless Chromium, which asks for nothing by itself."""
+    sync_api: Any = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
+    path = find_chromium()
+    if path is None:
+        pytest.skip("no Chromium was found: apt-get install chromium")
+    with sync_api.sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=path, args=list(_BROWSER_ARGUMENTS))
+        yield chromium
+        chromium.close()
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -14,18 +13,8 @@ from benchmarks.report.stacks import write_page
 from tests.benchmarks.made_up import EXTREME, made_up_results
 from tests.benchmarks.test_report_stacks import comparison
 
-sync_api: Any = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
-
 __all__ = ()
 
-BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
-ARGUMENTS: Final = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 TIMEOUT_MS: Final = 15_000
 
 # How many pixels of each canvas in sight are not those of its background, which is transparent.
@@ -56,17 +45,6 @@ _MARBLES: Final = """() => {
 }"""
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(60)]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-    if path is None:
-        pytest.skip("no Chromium was found: apt-get install chromium")
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
-        yield chromium
-        chromium.close()
 
 
 class Visit:

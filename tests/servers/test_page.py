@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import queue
-import shutil
 import subprocess
 import sys
 import threading
@@ -24,14 +23,6 @@ sync_api: Any = pytest.importorskip("playwright.sync_api", reason="pip install p
 __all__ = ()
 
 ROOT: Final = Path(__file__).parents[2]
-BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
-ARGUMENTS: Final = (
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
 DEMO: Final = "".join(demo_texts())
 MARKUP: Final = ("<b>bold</b>", " & <img src=x onerror=alert(1)>", "<script>document.title = 'owned'</script>")
 TIMEOUT_MS: Final = 15_000
@@ -70,17 +61,6 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
             process.terminate()
             process.wait(10)
             reading.join(10)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-    if path is None:
-        pytest.skip("no Chromium was found: apt-get install chromium")
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
-        yield chromium
-        chromium.close()
 
 
 class Visit:
