@@ -129,7 +129,8 @@ _NOTHING: Final[deque[Any]] = deque(maxlen=0)  # stands in until the first item 
 _NO_LIMIT: Final = min(UNBOUNDED, sys.maxsize) - 1
 _CLOSED: Final = -1
 _CLAIM: Final = 64
-_OK: Final = EmitResult.OK
+_OK: Final = EmitResult.OK  # an attribute of an Enum is slow to reach
+_ACTIVE: Final = State.ACTIVE
 
 
 class OverflowBuffer(Generic[T]):
@@ -184,6 +185,7 @@ class OverflowBuffer(Generic[T]):
         "_state",
         "_suspended",
         "_ttl_ns",
+        "_unobserved",
         "direct",
         "passed",
         "wait_for_room",
@@ -227,12 +229,13 @@ class OverflowBuffer(Generic[T]):
         self._ttl_ns = ttl_ns
         self._boundless = overflow is None and reducer is None
         self._plain = reducer is None and ttl_ns is None  # held entries are the items themselves
+        self._unobserved = self._plain  # and none is told of demand
         self._on_drop = on_drop
         self._on_abort = on_abort
         self._on_undeliverable = on_undeliverable
 
         self._lock = threading.RLock()  # re-entrant: a finalizer may cancel while its own thread decides
-        self._state = State.ACTIVE
+        self._state = _ACTIVE
         self._error: Exception | None = None
         self._held: deque[Any] = _NOTHING
         self._intake: deque[Any] | _Nowhere = _NOWHERE  # where offers append: `_held`, once they may do so
@@ -347,6 +350,7 @@ class OverflowBuffer(Generic[T]):
             if self._on_request is not None:
                 raise RuntimeError("demand is told to one callback only; on_request was called before")
             self._on_request = on_request
+            self._unobserved = False
             if self._demand:
                 self._tell_source(self._demand)
         self._run_effects()
@@ -438,7 +442,7 @@ class OverflowBuffer(Generic[T]):
         if not self._held:
             return []
         with self._lock:
-            items = self._take_ready(max_items)
+            items = self._take_all(max_items) if self._unobserved else self._take_ready(max_items)
         if self._effects:
             self._run_effects()
         return items
@@ -467,6 +471,8 @@ class OverflowBuffer(Generic[T]):
     def wait(self, on_ready: Callable[[], object], demand: int) -> Terminal | None:
         """Raise demand to `demand` and wait as `when_ready` does; or return the terminal if that is what is due."""
         with self._lock:
+            if self._unobserved and self._wait_for_one(on_ready, demand):
+                return None
             terminal = self._poll_terminal()
             if terminal is None and self._accepts(Signal.CANCEL):
                 if self._demand < demand:
@@ -544,7 +550,7 @@ class OverflowBuffer(Generic[T]):
     @property
     def is_active(self) -> bool:
         """Whether items are still accepted: no terminal, no cancel."""
-        return self._state is State.ACTIVE
+        return self._state is _ACTIVE
 
     @property
     def is_cancelled(self) -> bool:
@@ -570,21 +576,22 @@ class OverflowBuffer(Generic[T]):
     ) -> EmitResult:
         with self._lock:
             if self._awaited and intake is self._held and len(intake) == 1:
-                self._end_wait()
-                result = _OK
+                result, on_ready = _OK, self._end_wait()
             else:
-                result = self._decide_unsettled(item, intake, now_ns, resume)
+                result, on_ready = self._decide_unsettled(item, intake, now_ns, resume), None
         self._evicted = None
         if self._effects:
             self._run_effects()
+        if on_ready is not None:
+            on_ready()
         return result
 
-    def _end_wait(self) -> None:
-        """Tell the consumer of the one item it waits for. What `_reopen` would come to, without asking everything."""
-        self._effects.append((_call, self._on_ready))
-        self._on_ready = None
+    def _end_wait(self) -> Callable[[], object] | None:
+        """Return who waits for the one item. What `_reopen` would come to, without asking everything."""
+        on_ready, self._on_ready = self._on_ready, None
         self._awaited = self.direct = False
         self._open_gate()
+        return on_ready
 
     def _decide_unsettled(
         self, item: T, intake: deque[Any] | _Nowhere, now_ns: int, resume: Resume | None
@@ -595,7 +602,7 @@ class OverflowBuffer(Generic[T]):
         try:
             if intake is not _NOWHERE and not self._retract(item):
                 return _OK  # room came, or the consumer, before this thread got the lock
-            if self._state is State.ACTIVE:
+            if self._state is _ACTIVE:
                 return self._decide(item, now_ns, resume)
             self._rejected += 1
             return self._refusal()
@@ -755,12 +762,12 @@ class OverflowBuffer(Generic[T]):
     def _reopen(self) -> None:
         """Every decision ends here: set the room, let waiting producers in, tell a waiting consumer, open the gate."""
         self._gate = _CLOSED  # before looking, so that no item slips in unseen behind the look
-        if self._state is State.ACTIVE:
+        if self._state is _ACTIVE:
             self._make_room()
         if self._on_ready is not None and self._is_ready():
             self._effects.append((_call, self._on_ready))
             self._on_ready = None
-        is_active = self._state is State.ACTIVE
+        is_active = self._state is _ACTIVE
         awaited = is_active and self._on_ready is not None and (self._demand > 0 or self._boundless)
         self._awaited = awaited
         self.direct = awaited and self._demand == UNBOUNDED and not self._held
@@ -807,6 +814,45 @@ class OverflowBuffer(Generic[T]):
             self._demand = min(self._demand, self._decided())
         self._reopen()
         return items
+
+    def _take_all(self, max_items: int) -> list[T]:
+        """Take all that is held. What `_take_ready` comes to in the common case, without asking everything."""
+        self._gate = _CLOSED
+        count = len(self._held)
+        is_common = (
+            count <= max_items
+            and count <= self._room
+            and self._demand != UNBOUNDED
+            and self._state is _ACTIVE
+            and self._on_ready is None
+            and not self._suspended
+            and not self._claimed
+        )
+        if not is_common:
+            return self._take_ready(max_items)
+        if count > self._peak_held:
+            self._peak_held = count
+        popleft = self._held.popleft
+        items = [popleft() for _ in range(count)]
+        self._delivered += count
+        self._demand = 0
+        self._room = _NO_LIMIT if self._capacity is None else self._capacity
+        self._open_gate()
+        return items
+
+    def _wait_for_one(self, on_ready: Callable[[], object], demand: int) -> bool:
+        """Wait where nothing is held. What `wait` comes to in the common case; False, and nothing done, in others."""
+        if self._demand or self._state is not _ACTIVE or self._suspended:
+            return False
+        self._gate = _CLOSED  # before looking, as in `_reopen`
+        if self._held:
+            return False
+        self._demand = demand
+        self._room = _NO_LIMIT if self._capacity is None else min(self._capacity + demand, _NO_LIMIT)
+        self._on_ready = on_ready
+        self._awaited = True
+        self.direct = demand == UNBOUNDED
+        return True
 
     def _watch(self, on_ready: Callable[[], object]) -> None:
         if self._accepts(Signal.CANCEL):
@@ -872,7 +918,7 @@ class OverflowBuffer(Generic[T]):
 
     def _tell_source(self, n: int) -> None:
         """Tell of more demand; a source that has ended is asked for nothing (rule 2.4)."""
-        if self._on_request is not None and self._state is State.ACTIVE:
+        if self._on_request is not None and self._state is _ACTIVE:
             self._effects.append((self._call_source, n))
 
     def _call_source(self, n: int) -> None:
