@@ -12,15 +12,16 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
 from concurrent.futures import Executor
+from contextvars import copy_context
 from dataclasses import dataclass
 from itertools import chain, count, islice, repeat
 from random import Random
 from typing import Final
 
 from streams.arguments import positive_int
-from streams.clock import Clock, LoopClock, sleep_until
+from streams.clock import Clock, LoopClock, TimerHandle, sleep_until
 from streams.errors import SourceFailure
 from streams.source import Gaps, Pacing, Token, TokenSource
 from streams.strategy import EmitResult
@@ -111,7 +112,8 @@ async def play(
         source: what to play, from its start.
         send: takes one token and waits until the next one may come; a sink's `send`, for example.
         offer: is asked first, if given: takes one token at once, or returns WOULD_SUSPEND, and `send` is awaited with
-            it; a sink's `next`, for example. It spares a coroutine for each token that finds room.
+            it; a sink's `next`, for example. It is called on the loop in a copy of the caller's context, and not in the
+            caller's task, which spares that task a turn for each token that finds room.
         clock: times the tokens; None is the clock of the running loop.
 
     Returns:
@@ -122,8 +124,8 @@ async def play(
         Exception: whatever `send` or `offer` raised.
     """
     clock = LoopClock.current() if clock is None else clock
-    hand_over = _play_unpaced if _is_unpaced(source.pacing) else _play_paced
-    failure = await hand_over(source, offer or _take_nothing, send, clock)
+    steps = (_unpaced if _is_unpaced(source.pacing) else _paced)(source, offer or _take_nothing, clock.now_ns)
+    failure = await (_play_waiting if offer is None else _play_calling)(steps, send, clock)
     if failure is None:
         await _end(source)
     return failure
@@ -137,18 +139,17 @@ def _take_nothing(token: Token) -> EmitResult:
     return _WOULD_SUSPEND
 
 
-async def _play_unpaced(
-    source: TokenSource,
-    offer: Callable[[Token], EmitResult | None],
-    send: Callable[[Token], Awaitable[EmitResult | None]],
-    clock: Clock,
-) -> EmitResult | None:
-    now_ns = clock.now_ns
+_Steps = Generator[int | Token | None, EmitResult | None, EmitResult | None]
+"""A play that does not wait by itself: it yields a due time to wait for, None for a turn of the loop, or a token that
+has to be sent, and is told of the result. It returns the result FAIL_* that ended it, or None."""
+
+
+def _unpaced(source: TokenSource, offer: Callable[[Token], EmitResult | None], now_ns: Callable[[], int]) -> _Steps:
     texts = source.played_texts()
     accepted: EmitResult | None = None
     for first in range(0, source.played_count, MAX_TOKENS_PER_TURN):
         if first:
-            await asyncio.sleep(0)
+            yield None
         for index, text in zip(range(first, first + MAX_TOKENS_PER_TURN), texts, strict=False):
             emitted_ns = now_ns()
             token = Token(index, text, emitted_ns, emitted_ns)
@@ -156,40 +157,119 @@ async def _play_unpaced(
             # Mostly it is the object that came before, and an Enum is slow to look up.
             if result is not accepted:
                 if result is _WOULD_SUSPEND:
-                    result = await send(token)
+                    result = yield token
                 if result in _FAILURES:
                     return result
                 accepted = result
     return None
 
 
-async def _play_paced(
-    source: TokenSource,
-    offer: Callable[[Token], EmitResult | None],
-    send: Callable[[Token], Awaitable[EmitResult | None]],
-    clock: Clock,
-) -> EmitResult | None:
-    now_ns = clock.now_ns
+def _paced(source: TokenSource, offer: Callable[[Token], EmitResult | None], now_ns: Callable[[], int]) -> _Steps:
     start_ns = now_ns()
     turn_index = 0
+    accepted: EmitResult | None = None
     for index, text, offset_ns in zip(count(), source.played_texts(), schedule_ns(source), strict=False):
         if index - turn_index >= MAX_TOKENS_PER_TURN:
-            await asyncio.sleep(0)
+            yield None
             turn_index = index
         due_ns = emitted_ns = now_ns()
         if offset_ns is not None:
             due_ns = start_ns + offset_ns
             if emitted_ns < due_ns:
-                await sleep_until(clock, due_ns)
+                yield due_ns
                 emitted_ns = now_ns()
                 turn_index = index
         token = Token(index, text, due_ns, emitted_ns)
         result = offer(token)
-        if result is _WOULD_SUSPEND:
-            result = await send(token)
-        if result in _FAILURES:
-            return result
+        if result is not accepted:  # as above
+            if result is _WOULD_SUSPEND:
+                result = yield token
+            if result in _FAILURES:
+                return result
+            accepted = result
     return None
+
+
+async def _play_waiting(
+    steps: _Steps, send: Callable[[Token], Awaitable[EmitResult | None]], clock: Clock
+) -> EmitResult | None:
+    """Play in the caller's task, which waits for all there is to wait for."""
+    result: EmitResult | None = None
+    while True:
+        try:
+            step = steps.send(result)
+        except StopIteration as end:
+            failure: EmitResult | None = end.value
+            return failure
+        result = None
+        if step is None:
+            await asyncio.sleep(0)
+        elif isinstance(step, int):
+            await sleep_until(clock, step)
+        else:
+            result = await send(step)
+
+
+async def _play_calling(
+    steps: _Steps, send: Callable[[Token], Awaitable[EmitResult | None]], clock: Clock
+) -> EmitResult | None:
+    """Play in callbacks, which spares the task a turn for each token; the caller's task waits only to send."""
+    calls = _Calls(steps, clock)
+    result: EmitResult | None = None
+    try:
+        while isinstance(step := await calls.run(result), Token):
+            result = await send(step)
+        return step
+    finally:
+        calls.cancel()
+
+
+class _Calls:
+    """Takes the steps of a play in callbacks of the clock and the loop, in a copy of the caller's context."""
+
+    __slots__ = ("_call_soon", "_clock", "_context", "_outcome", "_pending", "_steps")
+
+    def __init__(self, steps: _Steps, clock: Clock) -> None:
+        self._steps = steps
+        self._clock = clock
+        self._context = copy_context()
+        self._call_soon = asyncio.get_running_loop().call_soon
+        self._outcome: asyncio.Future[Token | EmitResult | None]
+        self._pending: TimerHandle | None = None
+
+    def run(self, result: EmitResult | None) -> asyncio.Future[Token | EmitResult | None]:
+        """Go on, with the result of what was sent. Returns a future of the token to send next, or of how it ended."""
+        self._outcome = asyncio.get_running_loop().create_future()
+        self._step(result)
+        return self._outcome
+
+    def cancel(self) -> None:
+        """Take no further step."""
+        if self._pending is not None:
+            self._pending.cancel()
+
+    def _step_in_context(self) -> None:
+        self._context.run(self._step)
+
+    def _step(self, result: EmitResult | None = None) -> None:
+        outcome = self._outcome
+        try:
+            step = self._steps.send(result)
+        except StopIteration as end:
+            if not outcome.done():  # an offer may have failed the stream, and that have cancelled the caller of `play`
+                outcome.set_result(end.value)
+        except Exception as error:  # whatever it is, it is for the caller of `play`
+            if not outcome.done():
+                outcome.set_exception(error)
+        else:
+            if outcome.done():
+                return
+            if step is None:
+                self._pending = self._call_soon(self._step, context=self._context)
+            elif isinstance(step, int):
+                self._pending = self._clock.call_at(step, self._step_in_context)
+            else:
+                outcome.set_result(step)
 
 
 async def play_in_threads(

@@ -7,6 +7,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextvars import ContextVar
 from itertools import islice, pairwise
 
 import pytest
@@ -186,6 +187,82 @@ async def test_play_ends_when_an_offer_or_a_send_says_that_the_stream_has_ended(
 
     ended = await play(counted(4, rate=rate), send, offer=lambda token: EmitResult.FAIL_OVERFLOW)
     assert (ended, consumer.texts) == (EmitResult.FAIL_OVERFLOW, ["0"])
+
+
+async def test_play_offers_each_token_when_it_is_due() -> None:
+    clock, consumer = VirtualClock(start_ns=7), Collector()
+    task = asyncio.create_task(play(counted(3, rate=20, ttft_ms=100), consumer.send, offer=consumer.take, clock=clock))
+    await clock.run_until_idle()
+    assert [(token.due_ns - 7, token.emitted_ns - 7) for token in consumer.tokens] == [
+        (due * NS_PER_MS, due * NS_PER_MS) for due in (100, 150, 200)
+    ]
+    assert await task is None
+
+
+@pytest.mark.parametrize("pacing", [Pacing(), Pacing(rate=1e9)], ids=["unpaced", "late"])
+async def test_play_that_offers_lets_others_have_a_turn_every_64_tokens(pacing: Pacing) -> None:
+    consumer, clock, turns = Collector(), HastyClock(), list[int]()
+    source = parse_source("counter", count=1000, pacing=pacing)
+    task = asyncio.create_task(play(source, consumer.send, offer=consumer.take, clock=clock))
+    while not task.done():
+        await asyncio.sleep(0)
+        turns.append(len(consumer.tokens))
+    assert max(after - before for before, after in pairwise((0, *turns))) == MAX_TOKENS_PER_TURN
+    assert len(consumer.tokens) == 1000
+
+
+@pytest.mark.parametrize("ttft_ms", [None, 100.0], ids=["in its task", "in a callback"])
+async def test_play_raises_what_an_offer_raises(ttft_ms: float | None) -> None:
+    def offer(token: Token) -> None:
+        raise LookupError(token.text)
+
+    clock = VirtualClock()
+    task = asyncio.create_task(play(counted(3, ttft_ms=ttft_ms), Collector().send, offer=offer, clock=clock))
+    await clock.run_until_idle()
+    with pytest.raises(LookupError, match="0"):
+        await task
+
+
+async def test_play_cancelled_between_two_offers_leaves_no_timer() -> None:
+    clock, consumer = VirtualClock(), Collector()
+    task = asyncio.create_task(play(counted(3, rate=20), consumer.send, offer=consumer.take, clock=clock))
+    await clock.advance_async(60)
+    task.cancel()
+    await asyncio.wait([task])
+    assert (clock.scheduled_count, consumer.texts) == (0, ["0", "1"])
+
+
+@pytest.mark.parametrize("then", ["go on", "end", "raise"])
+async def test_offer_may_cancel_the_task_that_plays(then: str) -> None:
+    clock, consumer = VirtualClock(), Collector()
+
+    def offer(token: Token) -> EmitResult | None:
+        consumer.take(token)
+        if token.index == 0:
+            return None
+        task.cancel()
+        if then == "raise":
+            raise LookupError(token.text)
+        return EmitResult.FAIL_OVERFLOW if then == "end" else None
+
+    task = asyncio.create_task(play(counted(3, rate=20), consumer.send, offer=offer, clock=clock))
+    await clock.run_until_idle()
+    await asyncio.wait([task])
+    assert task.cancelled()
+    assert clock.scheduled_count == 0
+
+
+async def test_play_offers_in_the_context_of_its_caller() -> None:
+    name: ContextVar[str] = ContextVar("name")
+    clock, seen = VirtualClock(), list[str]()
+    name.set("caller")
+    task = asyncio.create_task(
+        play(counted(2, rate=20), Collector().send, offer=lambda token: seen.append(name.get()), clock=clock)
+    )
+    name.set("driver of the clock")
+    await clock.run_until_idle()
+    await task
+    assert seen == ["caller", "caller"]
 
 
 async def test_play_with_a_first_token_later_sends_the_others_as_they_are_taken() -> None:
