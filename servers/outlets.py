@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import WSCloseCode, web
@@ -55,16 +55,24 @@ class ResponseOutlet(_SocketOutlet):
         self._origin = origin
         self.failed_in_silence = False
         """Whether the stream failed and the profile has no words for it."""
-        self._write = tail.write if waits else tail.write_without_waiting
+        self._waits = waits
 
     async def begin(self) -> None:
         """Write what comes before the first token."""
-        if first := self._encoder.begin():
-            await self._write(first)
+        if (first := self._encoder.begin()) and (taking := self._write(first)) is not None:
+            await taking
 
-    async def tokens(self, tokens: list[Token], taken_ns: int) -> None:
-        """Write tokens, and wait until they are taken."""
-        await self._write(self._encoder.tokens(tokens, taken_ns))
+    def tokens(self, tokens: list[Token], taken_ns: int) -> Awaitable[None] | None:
+        """Write tokens. Returns what to wait for if they are not taken at once."""
+        return self._write(self._encoder.tokens(tokens, taken_ns))
+
+    def _write(self, data: bytes) -> Awaitable[None] | None:
+        tail = self._tail
+        tail.put(data)
+        if not self._waits:
+            tail.check_unsent()
+            return None
+        return None if tail.has_taken else tail.wait_taken()
 
     async def end(self, statistics: Mapping[str, Any]) -> None:
         """Write what comes after the last token."""
@@ -75,15 +83,15 @@ class ResponseOutlet(_SocketOutlet):
         """Write that the stream failed, without waiting."""
         frame = self._encoder.failure(Failure(message, kind, statistics=statistics))
         self.failed_in_silence = not frame
-        await self._tail.put(frame)
+        self._tail.put(frame)
 
     async def statistics(self, statistics: Mapping[str, Any]) -> None:
         """Write the counts, without waiting."""
-        await self._tail.put(self._encoder.statistics(statistics))
+        self._tail.put(self._encoder.statistics(statistics))
 
     async def heartbeat(self) -> None:
         """Write a sign of life, without waiting."""
-        await self._tail.put(self._encoder.heartbeat())
+        self._tail.put(self._encoder.heartbeat())
 
 
 class WholeOutlet:

@@ -119,20 +119,23 @@ class SocketTail:
         transport = self._protocol.transport
         return 0 if transport is None else transport.get_write_buffer_size()
 
+    @property
+    def has_taken(self) -> bool:
+        """Whether the client is there and the kernel has taken all that was written, so that nothing is to wait for."""
+        return not self._protocol.writing_paused and self.is_open
+
     async def write(self, data: bytes) -> None:
-        """Write, and wait until the kernel has taken it.
+        """Write, and wait until the kernel has taken it. Raises as `wait_taken` does."""
+        self.put(data)
+        await self.wait_taken()
+
+    async def wait_taken(self) -> None:
+        """Wait until the kernel has taken what was written.
 
         Raises:
             ClientGoneError: there is no client any more.
             ClientStuckError: it took nothing for `send_timeout_s` seconds; the connection has been aborted.
         """
-        await self.put(data)
-        # Asked here first: mostly it has been taken, and each coroutine costs.
-        if self._protocol.writing_paused or not self.is_open:
-            await self.wait_taken()
-
-    async def wait_taken(self) -> None:
-        """Wait until the kernel has taken what was written. Raises as `write` does."""
         if self.is_stalled:
             try:
                 async with asyncio.timeout(self._send_timeout_s):
@@ -146,18 +149,8 @@ class SocketTail:
         if not self.is_open:
             raise ClientGoneError("the client has gone")
 
-    async def write_without_waiting(self, data: bytes) -> None:
-        """Write whether or not anybody takes it: the classic mistake.
-
-        Raises:
-            ClientGoneError: there is no client any more.
-            TooMuchUnsentError: what piled up passes `max_buffer_bytes`; the connection has been aborted.
-        """
-        await self.put(data)
-        self.check_unsent()
-
     def check_unsent(self) -> None:
-        """Abort the connection if too much has piled up in the transport.
+        """Abort the connection if too much has piled up in the transport: what nobody waits for, the classic mistake.
 
         Raises:
             TooMuchUnsentError: it has.
@@ -192,13 +185,18 @@ class SocketTail:
         if transport is not None:
             transport.abort()
 
-    async def put(self, data: bytes) -> None:
+    def put(self, data: bytes) -> None:
         """Write whether or not anybody takes it, without looking at what piles up.
 
         Raises:
             ClientGoneError: there is no client any more.
         """
+        writing = self._writer.write(data, drain=False)
         try:
-            await self._writer.write(data, drain=False)
+            writing.send(None)  # its only step: without a drain there is nothing to wait for
+        except StopIteration:
+            return
         except ConnectionError:
             raise ClientGoneError("the client has gone") from None
+        writing.close()
+        raise RuntimeError("aiohttp waits while it writes to a buffer")

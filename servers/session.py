@@ -67,8 +67,8 @@ class Outlet(Protocol):
     async def begin(self) -> None:
         """Write what comes before the first token."""
 
-    async def tokens(self, tokens: list[Token], taken_ns: int) -> None:
-        """Write tokens, and wait until they are taken."""
+    def tokens(self, tokens: list[Token], taken_ns: int) -> Awaitable[None] | None:
+        """Write tokens. Returns what to wait for until they are taken, if they are not yet."""
 
     async def end(self, statistics: Mapping[str, Any]) -> None:
         """Write what comes after the last token."""
@@ -179,15 +179,16 @@ class Session:
             return EndReason.ERROR
         return EndReason.COMPLETED
 
-    async def _write(self, tokens: list[Token]) -> None:
+    def _write(self, tokens: list[Token]) -> Awaitable[None] | None:
         taken_ns = self._last_write_ns = time.monotonic_ns()
         self._observe_residence(taken_ns - tokens[0].emitted_ns)
-        await self._outlet.tokens(tokens, taken_ns)
-        if self._reads_slowly:
-            await self._read_slowly(len(tokens))
+        taking = self._outlet.tokens(tokens, taken_ns)
+        return self._read_slowly(taking, len(tokens)) if self._reads_slowly else taking
 
-    async def _read_slowly(self, count: int) -> None:
+    async def _read_slowly(self, taking: Awaitable[None] | None, count: int) -> None:
         """Be a reader that takes `reader_rate` tokens a second; a wait for tokens starts its schedule anew."""
+        if taking is not None:
+            await taking
         now_ns = self._clock.now_ns()
         self._next_take_ns = max(self._next_take_ns, now_ns - _READER_SLACK_NS) + round(
             count * 1e9 / self._parameters.reader_rate

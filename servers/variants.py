@@ -48,7 +48,8 @@ class Intake(NamedTuple):
 
 Feed = Callable[[Intake], Awaitable[object]]
 """Plays the source into a stream."""
-Write = Callable[[list[Token]], Awaitable[object]]
+Write = Callable[[list[Token]], Awaitable[object] | None]
+"""Writes tokens; what it returns, if anything, has to be awaited before the next ones."""
 
 
 class Exposure(Protocol):
@@ -60,7 +61,7 @@ class Exposure(Protocol):
         ...
 
     async def deliver(self, write: Write) -> None:
-        """Await `write(tokens)` for all tokens of the stream.
+        """Call `write(tokens)` for all tokens of the stream, and await what it returns.
 
         Returns when the stream has completed, raises what it failed with or what `write` raised. Cancelling it
         cancels the stream and its source.
@@ -175,11 +176,7 @@ class _Pulled:
         return self._batches.statistics
 
     async def deliver(self, write: Write) -> None:
-        try:
-            async for tokens in self._batches:
-                await write(tokens)
-        finally:
-            await self._batches.aclose()
+        await self._batches.forward(write)
 
 
 class _Requested:
@@ -225,8 +222,9 @@ class _Requested:
             while not (self._ended and not self._taken):
                 await self._news.wait()
                 self._news.clear()
-                if tokens := [self._taken.popleft() for _ in range(len(self._taken))]:
-                    await write(tokens)
+                tokens = [self._taken.popleft() for _ in range(len(self._taken))]
+                if tokens and (writing := write(tokens)) is not None:
+                    await writing
         finally:
             self._subscription.cancel()
         if self._error is not None:
@@ -253,7 +251,8 @@ class _Emitted:
         feeding = start_task(asyncio.get_running_loop(), self._run_feed())
         try:
             while tokens := await tray.take():
-                await write(tokens)
+                if (writing := write(tokens)) is not None:
+                    await writing
         finally:
             feeding.cancel()
             emitter.cancel()

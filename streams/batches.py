@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import TYPE_CHECKING, Generic, TypeVar
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from contextvars import copy_context
+from functools import partial
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from streams.affinity import LoopThread
 from streams.overflow import Terminal
@@ -22,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ("AsyncStream", "Batches", "Items")
 
 T = TypeVar("T")
+
+_BATCHES_PER_TURN = 16  # what is forwarded on an event loop before its other tasks get a turn
 
 
 class AsyncStream(Generic[T], ABC):
@@ -83,38 +87,140 @@ class AsyncStream(Generic[T], ABC):
 class _Parking:
     """Where the iterator waits. Apart from it, so that the boundary does not keep an abandoned iterator alive."""
 
-    __slots__ = ("_boundary", "_prefetch", "_thread", "_waiter")
+    __slots__ = ("_boundary", "_prefetch", "_tell", "_thread", "_waiter")
 
     def __init__(self, boundary: Boundary[object], thread: LoopThread, prefetch: int) -> None:
         self._boundary = boundary
         self._thread = thread
         self._prefetch = prefetch
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter: asyncio.Future[Any] | None = None
+        self._tell: Callable[[], object]
         boundary.request(prefetch)
 
-    def park(self) -> asyncio.Future[None] | Terminal:
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The loop that the iterator waits on."""
+        return self._thread.loop
+
+    def park(self) -> asyncio.Future[Any] | Terminal:
         """Ask for a signal, with demand `prefetch`: return what to await, or the terminal if that is what is due."""
-        if self._waiter is not None and not self._waiter.done():
-            raise RuntimeError("this iterator is being waited for already; one consumer at a time takes")
-        # Before it is asked: the answer may come at once.
-        waiter = self._waiter = self._thread.loop.create_future()
-        terminal = self._boundary.buffer.wait(self._wake, self._prefetch)
+        waiter = self.begin_wait()
+        terminal = self.ask(self._release)
         if terminal is None:
             return waiter
         self._waiter = None
         return terminal
 
+    def begin_wait(self) -> asyncio.Future[Any]:
+        """Return what the iterator is about to await. Before it asks: the answer may come at once."""
+        if self._waiter is not None and not self._waiter.done():
+            raise RuntimeError("this iterator is being waited for already; one consumer at a time takes")
+        self._waiter = self._thread.loop.create_future()
+        return self._waiter
+
+    def ask(self, tell: Callable[[], object]) -> Terminal | None:
+        """Have `tell` called on the loop when a signal is due, with demand `prefetch`; or return a due terminal."""
+        self._tell = tell
+        return self._boundary.buffer.wait(self._wake, self._prefetch)
+
     def end_wait(self) -> None:
         """Wake a waiting iterator because there is nothing to wait for any more."""
-        self._wake()
+        self._thread.run(self._release)
 
     def _wake(self) -> None:
-        if not self._thread.run(self._release):
+        if not self._thread.run(self._tell):
             self._boundary.cancel()  # the loop is closed: nobody will ever take
 
     def _release(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
+
+
+class _Forwarding(Generic[T]):
+    """Takes and writes in callbacks of the loop, until there is something to wait for.
+
+    Args:
+        parking: where the iterator waits.
+        take: takes what is ready.
+        write: see `Batches.forward`.
+    """
+
+    __slots__ = ("_call_soon", "_context", "_outcome", "_parking", "_take", "_write")
+
+    _outcome: asyncio.Future[Awaitable[object] | Terminal | None]
+
+    def __init__(
+        self,
+        parking: _Parking,
+        take: Callable[[], list[T]],
+        write: Callable[[list[T]], Awaitable[object] | None],
+    ) -> None:
+        self._parking = parking
+        self._call_soon = parking.loop.call_soon
+        self._take = take
+        self._write = write
+        self._context = copy_context()
+
+    def run(self) -> asyncio.Future[Awaitable[object] | Terminal | None]:
+        """Write what comes.
+
+        Returns:
+            A future of what `write` returned and has to be awaited, of the terminal, or of None: the iterator was
+            closed. It raises what `write` raised.
+        """
+        outcome = self._outcome = self._parking.begin_wait()
+        self._write_ready()
+        return outcome
+
+    def close(self) -> None:
+        """Forget a coroutine that nobody has come to await, because the caller was cancelled in that very turn."""
+        outcome = self._outcome
+        if outcome.done() and not outcome.cancelled() and outcome.exception() is None:
+            _forget(outcome.result())
+
+    def _write_soon(self) -> None:
+        # Behind the turn of the source, so that all that comes in it is one batch.
+        self._call_soon(self._write_ready, context=self._context)
+
+    def _write_ready(self) -> None:
+        outcome = self._outcome
+        if outcome.done():
+            return
+        try:
+            found = self._write_until_found()
+        except Exception as error:  # whatever it is, it is for the caller of `forward`
+            if not outcome.done():  # to write may have cancelled the caller
+                outcome.set_exception(_raisable(error))
+        else:
+            if outcome.done():
+                _forget(found)
+            elif found is not None:
+                outcome.set_result(found)
+
+    def _write_until_found(self) -> Awaitable[object] | Terminal | None:
+        """Write what is ready. Returns what there is to wait for, but for news, which are asked for."""
+        for _ in range(_BATCHES_PER_TURN):
+            items = self._take()
+            if not items:
+                return self._parking.ask(self._write_soon)
+            if (awaitable := self._write(items)) is not None:
+                return awaitable
+        self._write_soon()
+        return None
+
+
+def _forget(found: Awaitable[object] | Terminal | None) -> None:
+    if isinstance(found, Coroutine):
+        found.close()
+
+
+def _raisable(error: Exception) -> Exception:
+    """Return what a future can raise; as in a coroutine, StopIteration is an error."""
+    if not isinstance(error, StopIteration):
+        return error
+    failure = RuntimeError("write raised StopIteration")
+    failure.__cause__ = error
+    return failure
 
 
 class _Taking(Generic[T]):
@@ -138,20 +244,24 @@ class _Taking(Generic[T]):
         self._boundary.cancel()
         self._parking.end_wait()
 
-    def _park(self) -> asyncio.Future[None]:
+    def _park(self) -> asyncio.Future[Any]:
         """Return what to await until something can be taken; raise the terminal if that is what came."""
         if self._ended:
             raise StopAsyncIteration
         parked = self._parking.park()
         if not isinstance(parked, Terminal):
             return parked
+        self._end(parked)
+        raise StopAsyncIteration
+
+    def _end(self, terminal: Terminal) -> None:
+        """Take the terminal that has come: return for completion, raise a failure."""
         self._ended = True
         self._boundary.end()
-        if isinstance(parked.error, StopAsyncIteration):  # it would end the loop as if all were well
-            raise RuntimeError("the stream failed with StopAsyncIteration") from parked.error
-        if parked.error is not None:
-            raise parked.error
-        raise StopAsyncIteration
+        if isinstance(terminal.error, StopAsyncIteration):  # it would end the loop as if all were well
+            raise RuntimeError("the stream failed with StopAsyncIteration") from terminal.error
+        if terminal.error is not None:
+            raise terminal.error
 
     def __del__(self) -> None:
         boundary = getattr(self, "_boundary", None)
@@ -177,6 +287,37 @@ class Batches(_Taking[T], AsyncIterator[list[T]]):
                 del self  # a traceback keeps its frames: a cancelled task must not keep an abandoned iterator alive
                 raise
         return items
+
+    async def forward(self, write: Callable[[list[T]], Awaitable[object] | None]) -> None:
+        """Call `write(items)` for each batch until the stream ends, as a loop over this iterator would.
+
+        For a consumer that mostly need not wait, a socket say: what comes is written in a callback of the loop, which
+        spares the turn of a task that each batch costs otherwise. If `write` returns an awaitable, it is awaited in
+        the caller's task, and nothing is taken meanwhile.
+
+        Returns when the stream completes or the iterator is closed; raises what the stream fails with, or what `write`
+        or its awaitable raises. In whatever way this ends, the subscription ends with it.
+
+        Args:
+            write: called on the loop in a copy of the caller's context, and not in the caller's task.
+
+        Raises:
+            RuntimeError: somebody waits in this iterator already.
+        """
+        if self._ended:
+            return
+        forwarding = _Forwarding(self._parking, partial(self._take, self._max_items), write)
+        outcome = forwarding.run()
+        try:
+            while (found := await outcome) is not None:
+                if isinstance(found, Terminal):
+                    self._end(found)
+                    return
+                await found
+                outcome = forwarding.run()
+        finally:
+            forwarding.close()
+            await self.aclose()
 
 
 class Items(_Taking[T], AsyncIterator[T]):

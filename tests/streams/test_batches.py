@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
 from typing import Any
 
 import pytest
@@ -368,6 +369,187 @@ async def test_second_wait_at_a_time_is_refused_and_the_first_goes_on(strategy: 
         await anext(batches)
     assert sink.next("a") is OK
     assert await first == ["a"]
+
+
+# forward.
+
+
+class Writer:
+    """A consumer that notes each batch; it makes wait for `room` whenever there is one."""
+
+    def __init__(self) -> None:
+        self.batches: list[list[str]] = []
+        self.room: asyncio.Event | None = None
+
+    def write(self, items: list[str]) -> Awaitable[object] | None:
+        self.batches.append(items)
+        return None if self.room is None else self.room.wait()
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+async def test_forward_writes_what_a_loop_would_take(strategy: BackpressureStrategy, settle: Settle) -> None:
+    batches, sink = open_batches(strategy, max_items=3)
+    writer = Writer()
+    forwarding = asyncio.ensure_future(batches.forward(writer.write))
+    for items in ("abcde", "f"):
+        offer(sink, items)
+        await settle()
+    sink.complete()
+    assert await forwarding is None
+    assert writer.batches == [["a", "b", "c"], ["d", "e"], ["f"]]
+
+
+async def test_forward_takes_nothing_while_a_write_makes_it_wait(settle: Settle) -> None:
+    batches, sink = open_batches(DROP)
+    writer = Writer()
+    writer.room = asyncio.Event()
+    forwarding = asyncio.ensure_future(batches.forward(writer.write))
+    await settle()
+    assert offer(sink, "a") == [OK]
+    await settle()
+    assert (offer(sink, "b"), sink.requested) == ([DROPPED], 0)
+    writer.room.set()
+    await settle()
+    assert offer(sink, "c") == [OK]
+    sink.complete()
+    await forwarding
+    assert writer.batches == [["a"], ["c"]]
+
+
+async def test_forward_raises_what_the_stream_fails_with_behind_its_items() -> None:
+    batches, sink = open_batches()
+    writer = Writer()
+    offer(sink, "a")
+    sink.error(ValueError("broken"))
+    with pytest.raises(ValueError, match="broken"):
+        await batches.forward(writer.write)
+    assert writer.batches == [["a"]]
+
+
+@pytest.mark.parametrize("error", [ValueError("the socket broke"), StopIteration()])
+async def test_forward_raises_what_a_write_raises_and_cancels(error: Exception) -> None:
+    batches, sink = open_batches()
+
+    def write(items: list[str]) -> None:
+        raise error
+
+    offer(sink, "a")
+    with pytest.raises((ValueError, RuntimeError), match=r"the socket broke|write raised StopIteration"):
+        await batches.forward(write)
+    assert sink.is_cancelled
+
+
+async def test_forward_raises_what_it_waits_for_raises_and_cancels() -> None:
+    batches, sink = open_batches()
+
+    async def write(items: list[str]) -> None:
+        raise ValueError("the socket broke")
+
+    offer(sink, "a")
+    with pytest.raises(ValueError, match="the socket broke"):
+        await batches.forward(write)
+    assert sink.is_cancelled
+
+
+@pytest.mark.parametrize("turns", range(5))
+@pytest.mark.parametrize("makes_wait", [False, True])
+async def test_forward_that_is_cancelled_at_any_turn_cancels_and_writes_no_more(turns: int, makes_wait: bool) -> None:
+    batches, sink = open_batches()
+    writer = Writer()
+    writer.room = asyncio.Event() if makes_wait else None
+    forwarding = asyncio.ensure_future(batches.forward(writer.write))
+    await asyncio.sleep(0)
+    offer(sink, "a")
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    await cancelled(forwarding)
+    written = len(writer.batches)
+    assert offer(sink, "b") == [FAIL_CANCELLED]
+    await asyncio.sleep(0)
+    assert len(writer.batches) == written
+
+
+async def test_write_may_cancel_the_task_that_forwards_and_is_the_last(settle: Settle) -> None:
+    written: list[list[str]] = []
+
+    async def never() -> None: ...
+
+    def write(items: list[str]) -> Awaitable[object] | None:
+        written.append(items)
+        forwarding.cancel()
+        if items == ["b"]:
+            raise ValueError("too late")
+        return never()
+
+    for item in "ab":
+        batches, sink = open_batches()
+        forwarding = asyncio.ensure_future(batches.forward(write))
+        await settle()
+        offer(sink, item)
+        with pytest.raises(asyncio.CancelledError):
+            await forwarding
+    assert written == [["a"], ["b"]]
+
+
+async def test_forward_gives_the_others_a_turn_however_much_is_ready() -> None:
+    batches, sink = open_batches(max_items=1)
+    offer(sink, "a" * 100)
+    sink.complete()
+    writer = Writer()
+    forwarding = asyncio.ensure_future(batches.forward(writer.write))
+    await asyncio.sleep(0)
+    assert 0 < len(writer.batches) < 100
+    await forwarding
+    assert len(writer.batches) == 100
+
+
+async def test_forward_ends_when_another_task_closes_the_iterator(settle: Settle) -> None:
+    batches, sink = open_batches()
+    forwarding = asyncio.ensure_future(batches.forward(Writer().write))
+    await settle()
+    await batches.aclose()
+    await forwarding
+    await batches.forward(Writer().write)
+    assert sink.is_cancelled
+
+
+async def test_forward_is_refused_while_another_waits_and_leaves_it_alone(settle: Settle) -> None:
+    batches, sink = open_batches()
+    first = asyncio.ensure_future(anext(batches))
+    await settle()
+    with pytest.raises(RuntimeError, match="one consumer at a time"):
+        await batches.forward(Writer().write)
+    sink.next("a")
+    assert await first == ["a"]
+
+
+async def test_forward_writes_in_the_context_of_its_caller(settle: Settle) -> None:
+    name: ContextVar[str] = ContextVar("name")
+    batches, sink = open_batches()
+    name.set("consumer")
+    seen: list[str] = []
+    forwarding = asyncio.ensure_future(batches.forward(lambda items: seen.append(name.get())))
+    await settle()
+    name.set("producer")
+    sink.next("a")
+    sink.complete()
+    await forwarding
+    assert seen == ["consumer"]
+
+
+async def test_forward_takes_what_a_thread_gives() -> None:
+    batches, sink = open_batches(max_items=64)
+    writer = Writer()
+
+    def produce() -> None:
+        for index in range(1000):
+            sink.next(str(index))
+        sink.complete()
+
+    producing = asyncio.get_running_loop().run_in_executor(None, produce)
+    await batches.forward(writer.write)
+    await producing
+    assert [item for batch in writer.batches for item in batch] == [str(index) for index in range(1000)]
 
 
 # for_each, and what is refused.
