@@ -43,7 +43,7 @@ HAS_PROC: Final = Path("/proc/self/status").exists()
 """Whether CPU time and memory of another process can be read."""
 
 _PROJECT: Final = Path(__file__).parents[1]
-_START_TIMEOUT_S: Final = 30.0
+_START_TIMEOUT_S: Final = 90.0  # the first start compiles, and a dozen servers may start at once
 _STOP_TIMEOUT_S: Final = 10.0
 _GRACE_S: Final = 3.0
 _POLL_S: Final = 0.02
@@ -83,13 +83,15 @@ class ServerProcess:
         """Wait until it has printed its address.
 
         Raises:
-            RuntimeError: it ended before, or took more than half a minute.
+            RuntimeError: it ended before, or took more than a minute and a half.
         """
         deadline_s = time.monotonic() + _START_TIMEOUT_S
         while not (address := _ADDRESS.search(printed := self._printed())):
-            if self._process.poll() is not None or time.monotonic() > deadline_s:
-                last = printed.decode(errors="replace")[-2000:].rstrip()
-                raise RuntimeError(f"{' '.join(self._command)} does not listen; it printed:\n{last}")
+            ended = self._process.poll()
+            if ended is not None or time.monotonic() > deadline_s:
+                late = f" after {_START_TIMEOUT_S:.0f} s" if ended is None else ""
+                last = printed.decode(errors="replace")[-2000:].rstrip() or "(nothing)"
+                raise RuntimeError(f"{' '.join(self._command)} does not listen{late}; it printed:\n{last}")
             time.sleep(_POLL_S)
         self.port = int(address[1])
 
