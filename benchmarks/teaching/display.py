@@ -23,6 +23,7 @@ from streams.traces import Trace
 
 __all__ = ("drawing_of", "show", "show_marbles", "side_by_side", "table")
 
+_FIRST_WHOLE: Final = 999.5  # three digits would round it to 1e+03
 _GAP: Final = 14
 _GROUND: Final = "fill:var(--marbles-ground,var(--md-paper))"  # as streams.marbles.look names them
 _TITLE_HEIGHT: Final = 26
@@ -93,7 +94,7 @@ def side_by_side(
 def table(rows: Sequence[Mapping[str, object]], caption: str = "") -> None:
     """Display a table. The columns are those of the first row; a value that is missing stays empty.
 
-    Numbers are set to the right, floats with three significant digits.
+    Numbers are set to the right, floats with three significant digits, from 1,000 on as whole numbers.
 
     Raises:
         ValueError: there is no row.
@@ -190,7 +191,9 @@ class _Cell:
     def of(value: object) -> _Cell:
         if isinstance(value, bool) or not isinstance(value, int | float):
             return _Cell("" if value is None else str(value), False)
-        return _Cell(f"{value:,}" if isinstance(value, int) else f"{value:,.3g}", True)
+        if isinstance(value, int):
+            return _Cell(f"{value:,}", True)
+        return _Cell(f"{value:.3g}" if abs(value) < _FIRST_WHOLE else f"{value:,.0f}", True)
 
 
 def _html(columns: Sequence[str], cells: Sequence[Sequence[_Cell]], caption: str) -> str:

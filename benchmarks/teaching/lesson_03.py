@@ -112,6 +112,12 @@ def _oldest_ms(trace: Trace) -> float:
     return max(ages_ns, default=0) / _NS_PER_MS
 
 
+def _most_held(trace: Trace) -> int:
+    """Return the most that were held for any time; what comes and goes at one instant was not held."""
+    lasting = {step.at_ns: step.held for step in trace.steps}
+    return max(lasting.values(), default=0)
+
+
 def summary(traces: Mapping[str, Trace]) -> list[dict[str, object]]:
     """Return a row for each trace of tokens: what became of them, and what it cost."""
     return [
@@ -120,7 +126,7 @@ def summary(traces: Mapping[str, Trace]) -> list[dict[str, object]]:
             "the reader gets": arrivals(trace),
             "lost": trace.statistics.dropped,
             "merged": trace.statistics.merged,
-            "held at most": trace.statistics.peak_held,
+            "held at most": _most_held(trace),
             "oldest on arrival, ms": _oldest_ms(trace),
             "source done at, ms": _last_ms(trace, StepKind.EMIT),
         }
@@ -164,8 +170,8 @@ class Asked(Enum):
     """What a question wants to know, and how an answer is written."""
 
     ARRIVALS = "What arrives? · 读者拿到什么？"
-    LAST_EMITTED = "When does the last token leave the source, in ms? · 最后一个 token 在第几毫秒离开源？"
-    MOST_HELD = "How many are held at most? · 最多存着几个？"
+    LAST_EMITTED = "When does the last token leave the source, in ms? · 最后一个词元在第几毫秒离开源？"
+    MOST_HELD = "How many are held at most? · 最多暂存几个？"
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +204,7 @@ class Question:
             return arrivals(self.trace)
         if self.asked is Asked.LAST_EMITTED:
             return _last_ms(self.trace, StepKind.EMIT)
-        return self.trace.statistics.peak_held
+        return _most_held(self.trace)
 
     def show(self) -> None:
         """Display the schedule: the source's lane, and a reader's that is still empty."""

@@ -24,6 +24,7 @@ from servers.parameters import OVERFLOWS, STRATEGIES, ParameterError
 from streams.arguments import shown
 from streams.marbles import Diagram, MarbleKind, describe, diagram_of, svg
 from streams.marbles.layout import Layout
+from streams.reactive import UNBOUNDED
 from streams.traces import Trace
 
 __all__ = ("MarblePlayer", "moments")
@@ -79,12 +80,16 @@ def _words(drawn: Diagram, ms: float) -> str:
                 verb = _VERBS.get(lane.verb, lane.verb) if is_here else _WORDS[marble.kind]
                 happened.setdefault(verb, []).append(marble.label)
         parts += [f"{verb} {', '.join(labels)}" for verb, labels in happened.items()]
-        parts += [f"demand · 需求 {tick.n:+}" for tick in lane.ticks if tick.at_ms == ms]
+        parts += [f"demand · 需求 {_signed(tick.n)}" for tick in lane.ticks if tick.at_ms == ms]
         parts += [f"{lane.name} {bar}" for bar in lane.bars if bar.at_ms == ms]
         if lane.held is not None:
             held = [count for at_ms, count in lane.held.steps() if at_ms <= ms]
             parts += [f"held · 暂存 {held[-1]:g}"] if held else []
     return "; ".join(parts)
+
+
+def _signed(demand: int) -> str:
+    return "+∞" if demand >= UNBOUNDED else f"{demand:+}"
 
 
 class MarblePlayer(anywidget.AnyWidget):
@@ -150,9 +155,10 @@ class MarblePlayer(anywidget.AnyWidget):
         return {**bundle, **drawing_of([("", self._drawn)], columns=1, width=_WIDTH)}, metadata
 
 
-def _simulated(settings: Mapping[str, str]) -> Diagram:
-    names = (*_ALWAYS, *_DETAILS.get(settings.get("strategy", ""), ()))
-    return diagram(parse_marbles((name, settings[name]) for name in names if name in settings))
+def _simulated(settings: Mapping[str, object]) -> Diagram:
+    said = {name: str(value) for name, value in settings.items()}
+    names = (*_ALWAYS, *_DETAILS.get(said.get("strategy", ""), ()))
+    return diagram(parse_marbles((name, said[name]) for name in names if name in said))
 
 
 def _view(drawn: Diagram) -> dict[str, Any]:

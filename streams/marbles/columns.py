@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from streams.marbles.diagram import Marble, MarbleKind
-from streams.marbles.layout import COLUMN, COLUMN_HEIGHT, Layout, Row
+from streams.marbles.layout import COLUMN, COLUMN_HEIGHT, MOST_MARBLES, Layout, Row
 from streams.marbles.markup import Markup, tag
 from streams.marbles.words import ms_shown, plural
 
@@ -33,10 +33,13 @@ def column_marks(layout: Layout, row: Row) -> Iterator[Markup]:
 
 def column_words(layout: Layout) -> list[str]:
     """Return what the columns mean, in lines as wide as the sheet."""
+    noun, column_ms = layout.diagram.noun, _column_ms(layout)
     most = max(len(lane.marbles) for lane in layout.diagram.lanes)
+    crowd = f"{plural(most, noun)} on one lane" if most > MOST_MARBLES else f"Many {noun}s at one time"
+    counted = ms_shown(column_ms) if column_ms else "one instant"
     words = (
-        f"{plural(most, layout.diagram.noun)} on one lane: too many for marbles. Each column counts those of "
-        f"{ms_shown(_column_ms(layout))}; the tallest stands for {_tallest(layout):,}."
+        f"{crowd}: too many for marbles. Each column counts those of {counted}; "
+        f"the tallest stands for {_tallest(layout):,}."
     )
     return textwrap.wrap(words, max(20, int((layout.width - layout.left - 8) / 6.5)))
 

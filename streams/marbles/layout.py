@@ -32,6 +32,7 @@ _MOST_LEVELS: Final = 20
 _LEVELS_UNSEEN: Final = 3  # so many levels cost nothing: the marbles stay as large as they are
 _GAP: Final = 30.0
 _PAD: Final = 18.0
+_WIDEST: Final = 4  # half of what is joined, in radii: at the last time it still is on the sheet
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,7 +142,7 @@ class Layout:
             return radius
         half = radius * (1 + 0.35 * min(marble.width - 1, 4))
         written = text_width(visible(marble.label), self.font(radius)) / 2 + 5 if radius >= _LEAST_WRITTEN else 0.0
-        return max(half, min(written, 5 * radius))
+        return max(half, min(written, _WIDEST * radius))
 
     def levels(self, lane: Lane, radius: float) -> list[int]:
         """Return how high each marble is stacked, from 0, so that none covers another."""

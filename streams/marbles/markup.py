@@ -41,7 +41,7 @@ def joined(children: Iterable[str]) -> Markup:
 def visible(label: str, most: int = 80) -> str:
     """Return a label in one line, its beginning if it is longer than `most`, with a sign for what is not seen."""
     label = label.strip(" ") or "␣" * len(label)
-    seen = "".join(_UNSEEN.get(character, character) for character in label)
+    seen = "".join(_UNSEEN.get(character) or _legal(character) for character in label)
     return seen if len(seen) <= most else f"{seen[: most - 1]}…"
 
 
@@ -69,10 +69,9 @@ def number(value: float) -> str:
 
 
 def _escaped(text: str) -> str:
-    return escape("".join(character if _is_legal(character) else "\ufffd" for character in text))
+    return escape("".join(map(_legal, text)))
 
 
-def _is_legal(character: str) -> bool:
-    if character in _TURNS or character in _NO_XML:
-        return False
-    return character == "\n" or unicodedata.category(character) not in ("Cc", "Cs")
+def _legal(character: str) -> str:
+    is_bad = character in _TURNS or character in _NO_XML or unicodedata.category(character) in ("Cc", "Cs")
+    return "\ufffd" if is_bad and character != "\n" else character

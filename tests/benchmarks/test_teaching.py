@@ -19,7 +19,10 @@ from benchmarks.teaching.player import MarblePlayer, moments
 from benchmarks.teaching.serving import server, server_process
 from servers.marbles import diagram, drawn, parse_marbles, simulated
 from servers.parameters import ParameterError
-from streams.marbles import Diagram, Lane, Marble, svg
+from streams.marbles import Diagram, Lane, Marble, diagram_of, svg
+from streams.reactive import UNBOUNDED
+from streams.simulate import DemandSchedule, SourceSchedule, simulate
+from streams.strategy import BackpressureStrategy
 
 __all__ = ()
 
@@ -189,6 +192,24 @@ def test_table_is_escaped_and_aligned(outputs: list[dict[str, str]]) -> None:
     assert outputs[0]["text/plain"].splitlines() == ["Two", "名称      n", "<b>       12,345", "四个汉字   0.123"]
 
 
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (999.4, "999"),
+        (999.6, "1,000"),
+        (1234.5, "1,234"),
+        (-45678.9, "-45,679"),
+        (0.0, "0"),
+        (2**63 - 1, f"{2**63 - 1:,}"),
+    ],
+)
+def test_numbers_in_a_table_are_never_written_as_powers(
+    value: float, shown: str, outputs: list[dict[str, str]]
+) -> None:
+    table([{"n": value}])
+    assert outputs[0]["text/plain"].splitlines()[1] == shown
+
+
 # --- Plots -----------------------------------------------------------------------------------------------------------
 
 
@@ -275,6 +296,11 @@ def test_moments_say_of_a_merged_item_where_it_merged_and_where_it_arrived() -> 
     assert "held · 暂存 0; delivered · 送达 1-2; demand · 需求 +1" in words
 
 
+def test_moments_say_that_demand_is_without_bound() -> None:
+    trace = simulate(BackpressureStrategy.DROP, SourceSchedule([], 5), DemandSchedule([(0, UNBOUNDED)]))
+    assert moments(diagram_of(trace))[0]["words"] == "held · 暂存 0; demand · 需求 +∞"
+
+
 def test_empty_diagram_has_one_moment() -> None:
     assert [moment["ms"] for moment in moments(Diagram((Lane("source", "emitted"),)))] == [0]
 
@@ -284,6 +310,12 @@ def test_changed_settings_are_simulated_anew() -> None:
     widget.settings = {**widget.settings, "strategy": "reduce", "reader_rate": "2"}
     asked = parse_marbles([("strategy", "reduce"), ("max_merged", "8"), ("reader_rate", "2"), ("count", "16")])
     assert widget.shown["svg"] == svg(diagram(asked), prefix="player")
+
+
+def test_settings_may_be_numbers() -> None:
+    widget = MarblePlayer()
+    widget.settings = {**widget.settings, "count": 5}
+    assert widget.shown == MarblePlayer(count=5).shown
 
 
 def test_refused_settings_keep_the_drawing_and_say_why() -> None:

@@ -186,6 +186,12 @@ def test_summary_has_a_row_for_every_strategy_on_the_schedule() -> None:
     assert [row["oldest on arrival, ms"] for row in rows if row["strategy"] == "LATEST"] == [8]
 
 
+def test_what_goes_straight_through_was_not_held() -> None:
+    rows = summary({name: on_the_schedule(strategy) for name, strategy in STRATEGIES.items()})
+    held = {"MISSING": 6, "ERROR": 0, "DROP": 0, "LATEST": 1, "buffer(None)": 6, "reduce": 1, "suspend(0)": 0}
+    assert {row["strategy"]: row["held at most"] for row in rows} == held
+
+
 def test_words_are_on_the_same_schedule_and_reduce_keeps_their_text() -> None:
     assert [at_ms for at_ms, _ in WORDS.emissions] == [at_ms for at_ms, _ in SCHEDULE.emissions]
     read = {name: text_read(on_the_schedule(strategy, WORDS)) for name, strategy in STRATEGIES.items()}

@@ -284,6 +284,14 @@ def test_many_items_at_one_instant_are_counted_too() -> None:
     drawing = svg(diagram_of(simulate(reduce(lambda held, _: held), burst, DemandSchedule([(5, 1)]))))
     counted = {(m.attrib["data-kind"], m.attrib["data-count"]) for m in marks(drawing, "data-count")}
     assert counted == {("passed", "21"), ("merged", "20"), ("merged", "1")}
+    assert any(words.startswith("Many items at one time: too many for marbles.") for words in texts(drawing))
+
+
+def test_columns_of_one_instant_are_not_said_to_last() -> None:
+    burst = Lane("source", "emitted", tuple(Marble(0, str(i), first=i) for i in range(30)))
+    assert any(
+        "counts those of one instant; the tallest" in words for words in texts(svg(Diagram((burst,)), width=900))
+    )
 
 
 # --- Golden files ------------------------------------------------------------------------------------------------
@@ -360,8 +368,17 @@ def test_no_label_breaks_the_drawing(label: str) -> None:
     assert drawn_marbles(drawing).total() == 4  # two emitted, one dropped, one delivered
     lane = Lane(label, label, (Marble(0, label),), (Bar(1, BarKind.FAILED, label),), held=Held(((0, 1),), 1))
     assert parsed(svg(Diagram((lane,), label)))
-    assert text(Diagram((lane,), label))
+    written = text(Diagram((lane,), label))
+    assert written
+    assert set("\0\x1b\ud800\u202e").isdisjoint(written)
     assert describe(Diagram((lane,), label))
+
+
+def test_joined_item_at_the_end_stays_on_the_sheet() -> None:
+    joined = Marble(100, "a label of great length", MarbleKind.MERGED, 0, 5)
+    drawing = parsed(svg(Diagram((Lane("client", "received", (joined,)),)), width=400))
+    (mark,) = (rect for rect in drawing.iter(f"{SVG}rect") if "md-mark" in rect.attrib["class"])
+    assert float(mark.attrib["x"]) + float(mark.attrib["width"]) <= 400
 
 
 def test_labels_that_do_not_fit_stand_beside_their_marbles_as_far_as_there_is_room() -> None:
