@@ -46,7 +46,7 @@ check: ## lint, then test
 	$(MAKE) lint
 	$(MAKE) test
 
-served: .venv/peers ## measure the server beside its peers; SERVED_ARGS="firehose --quick" for one case
+served: .venv/peers ## measure the goals set for the server (throughput, memory, delay ...) beside its peers; SERVED_ARGS="firehose --quick"
 	$(BIN)/python -m benchmarks.served $(or $(SERVED_ARGS),all)
 
 notebooks: .venv/lab ## the lessons in JupyterLab
@@ -58,7 +58,7 @@ peers: .venv/peers ## build and measure other stacks that stream the same (Java,
 claims: .venv/run ## put popular statements about streams to the test; CLAIMS_ARGS="reconnects --output claims.html"
 	$(BIN)/python -m benchmarks.claims $(CLAIMS_ARGS)
 
-microbench: .venv/test .venv/bench ## measure the parts with pytest-benchmark; PYTEST_ARGS as above
+microbench: .venv/test .venv/bench ## measure the parts with pytest-benchmark; PYTEST_ARGS="-k name" runs some of them
 	$(BIN)/python -m pytest benchmarks/micro $(PYTEST_ARGS)
 
 clean: ## remove .venv, caches and build output

@@ -46,8 +46,8 @@ app = typer.Typer(
     help="Measure token streams over real sockets: what each way of backpressure does, and what it costs.",
     epilog=(
         "Exit codes: 0 all is well; 1 counts that do not add up, a stream that ended as it may not, a cell that could "
-        "not be measured, or a regression; "
-        "2 wrong usage; 130 interrupted (what was measured is kept)."
+        "not be measured, no stream of an endpoint that completed, or a regression; "
+        "2 wrong usage, or a file that cannot be read; 130 interrupted (what was measured is kept)."
     ),
 )
 
@@ -92,11 +92,12 @@ def run(
     only: Annotated[list[str] | None, typer.Option(help="Only this scenario of the preset; repeatable.")] = None,
     output: Annotated[Path, typer.Option(help="Folder for results.json, results.csv and report.html.")] = _OUTPUT,
     repeats: Annotated[
-        int | None, typer.Option(min=1, max=1000, help="Measure every cell so often; default: as the preset says.")
+        int | None,
+        typer.Option(min=1, max=1000, help="Times that every cell is measured; default: as the preset says."),
     ] = None,
     seed: Annotated[int, typer.Option(min=0, help="Of the order of cells and of scheduled arrivals.")] = 0,
     slo: Annotated[
-        str | None, typer.Option(help="What a good stream holds, in ms: ttft=200,itl=50,delay=100 (one or more).")
+        str | None, typer.Option(help="Limits of a good stream, in ms: ttft=200,itl=50,delay=100 (one or more).")
     ] = None,
     report: Annotated[bool, typer.Option("--report/--no-report", help="Whether to write report.html.")] = True,
     definitions: Annotated[
@@ -202,8 +203,8 @@ def _exit_code(results: Results) -> int:
 def compare(
     before: Annotated[Path, typer.Argument(metavar="A.json", help="The results before.")],
     after: Annotated[Path, typer.Argument(metavar="B.json", help="The results after.")],
-    threshold: Annotated[str, typer.Option(help="How much worse a regression is at least.")] = "10%",
-    gate: Annotated[list[str] | None, typer.Option(help="A further measure that decides; repeatable.")] = None,
+    threshold: Annotated[str, typer.Option(help="What is worse by less is no regression.")] = "10%",
+    gate: Annotated[list[str] | None, typer.Option(help="One more measure that can regress; repeatable.")] = None,
     everything: Annotated[bool, typer.Option("--all", help="Print also what does not differ.")] = False,
     force: Annotated[
         bool, typer.Option("--force", help="Compare different environments and requests, and unfinished runs.")
@@ -250,7 +251,7 @@ def url(
     ] = None,
     requests: Annotated[int, typer.Option(min=1, help="Streams in all.")] = 1,
     connections: Annotated[int, typer.Option(min=1, help="Streams at a time.")] = 1,
-    repeats: Annotated[int, typer.Option(min=1, max=1000, help="Measure all of it so often.")] = 1,
+    repeats: Annotated[int, typer.Option(min=1, max=1000, help="Times that all of it is measured.")] = 1,
     reader: Annotated[
         str, typer.Option(help="fast, paced:20tokens/s, bursty:0.2s/0.5s, stalled:2s, leaving:50.")
     ] = "fast",
@@ -259,9 +260,10 @@ def url(
     verify: Annotated[
         bool, typer.Option("--verify/--no-verify", help="Whether an https certificate must be valid.")
     ] = True,
-    slo: Annotated[str | None, typer.Option(help="What a good stream holds, in ms: ttft=200,itl=50.")] = None,
+    slo: Annotated[str | None, typer.Option(help="Limits of a good stream, in ms: ttft=200,itl=50.")] = None,
     recording: Annotated[
-        Path | None, typer.Option("--save-recording", help="Write the first whole stream, to be replayed as a source.")
+        Path | None,
+        typer.Option("--save-recording", help="A file for the first whole stream, to be replayed as a source."),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Write over a recording that is there.")] = False,
     output: Annotated[Path, typer.Option(help="Folder for results.json, results.csv and report.html.")] = _OUTPUT,
@@ -326,11 +328,12 @@ def url(
 def _measured_url(request: UrlRequest, slo: Slo | None, traces: list[Trace], control: Control) -> Results:
     from rich.console import Console
 
+    from benchmarks.load import client
     from benchmarks.progress import shown_on
-    from benchmarks.url.endpoint import run_url
+    from benchmarks.url.endpoint import measure_url
 
     with shown_on(Console(stderr=True)) as progress:
-        return run_url(request, slo=slo, keep=traces.append, control=control, progress=progress)
+        return client.run(measure_url(request, slo=slo, keep=traces.append, control=control, progress=progress))
 
 
 def _save_recording(traces: list[Trace], path: Path, *, force: bool) -> None:

@@ -41,36 +41,40 @@ def main(
     host: Annotated[str, typer.Option(help="Address to listen on.")] = _DEFAULTS.host,
     port: Annotated[int, typer.Option(min=0, max=65_535, help="Port; 0: any free one.")] = _DEFAULTS.port,
     workers: Annotated[int, typer.Option(min=1, max=256, help="Processes that share the port.")] = _DEFAULTS.workers,
-    threads: Annotated[int, typer.Option(min=1, max=1024, help="Threads that feed streams with producers=k.")] = (
-        _DEFAULTS.threads
-    ),
+    threads: Annotated[
+        int, typer.Option(min=1, max=1024, help="Threads that feed the streams with several producers.")
+    ] = (_DEFAULTS.threads),
     recordings: Annotated[
-        Path | None, typer.Option(exists=True, file_okay=False, help="The folder with recordings.")
+        Path | None, typer.Option(exists=True, file_okay=False, help="A folder whose *.jsonl files become sources.")
     ] = None,
-    upstream_url: Annotated[str | None, typer.Option(help="Base URL of an OpenAI-compatible endpoint.")] = None,
-    cors_origin: Annotated[str | None, typer.Option(help="Origin that other pages may come from; * for all.")] = None,
+    upstream_url: Annotated[
+        str | None, typer.Option(help="Base URL of an OpenAI-compatible endpoint, whose models become sources.")
+    ] = None,
+    cors_origin: Annotated[
+        str | None, typer.Option(help="Origin of other pages that may use this server; * for all.")
+    ] = None,
     max_streams: Annotated[int, typer.Option(min=1, help="Streams at a time, per worker.")] = _DEFAULTS.max_streams,
-    max_buffer_bytes: Annotated[int, typer.Option(min=1, help="Unsent bytes per client with strategy missing.")] = (
-        _DEFAULTS.max_buffer_bytes
-    ),
+    max_buffer_bytes: Annotated[
+        int, typer.Option(min=1, help="The most unsent bytes per client, with strategy missing.")
+    ] = (_DEFAULTS.max_buffer_bytes),
     heartbeat_s: Annotated[float, typer.Option(min=0, help="Silence before a heartbeat; 0: none.")] = (
         _DEFAULTS.heartbeat_s
     ),
-    send_timeout_s: Annotated[float, typer.Option(min=0.001, help="How long a client may take nothing.")] = (
-        _DEFAULTS.send_timeout_s
-    ),
+    send_timeout_s: Annotated[
+        float, typer.Option(min=0.001, help="How long a client may take nothing before it is dropped.")
+    ] = (_DEFAULTS.send_timeout_s),
     body_timeout_s: Annotated[float, typer.Option(min=0.001, help="How long the body of a request may take.")] = (
         _DEFAULTS.body_timeout_s
     ),
-    grace_s: Annotated[float, typer.Option(min=0, help="How long streams have to end before they are cut off.")] = (
+    grace_s: Annotated[float, typer.Option(min=0, help="How long a shutdown waits before it cuts streams off.")] = (
         _DEFAULTS.grace_s
     ),
-    high_water_bytes: Annotated[int, typer.Option(min=0, help="Transport buffer before a write waits.")] = (
+    high_water_bytes: Annotated[int, typer.Option(min=0, help="Bytes in the transport before a write waits.")] = (
         _BUFFERS.high_water_bytes
     ),
-    notsent_lowat_bytes: Annotated[int, typer.Option(min=0, help="Unsent bytes in the kernel; 0: its own limit.")] = (
-        _BUFFERS.notsent_lowat_bytes or 0
-    ),
+    notsent_lowat_bytes: Annotated[
+        int, typer.Option(min=0, help="Unsent bytes in the kernel before a write waits; 0: its own limit.")
+    ] = (_BUFFERS.notsent_lowat_bytes or 0),
     sndbuf_bytes: Annotated[int, typer.Option(min=0, help="Send buffer of the kernel; 0: its own.")] = 0,
 ) -> None:
     """Stream tokens three ways, and serve the page that shows the difference."""

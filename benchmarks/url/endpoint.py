@@ -44,7 +44,6 @@ __all__ = (
     "exit_code",
     "measure_url",
     "recordable",
-    "run_url",
     "save_recording",
     "words",
 )
@@ -99,18 +98,6 @@ async def measure_url(
     results.interrupted = control.is_stopped
     results.elapsed_s = time.monotonic() - began_s
     return results
-
-
-def run_url(
-    request: UrlRequest,
-    *,
-    slo: Slo | None = None,
-    keep: Keep | None = None,
-    control: Control | None = None,
-    progress: Progress | None = None,
-) -> Results:
-    """Do as `measure_url`, on a loop of its own, uvloop's where it exists."""
-    return client.run(measure_url(request, slo=slo, keep=keep, control=control, progress=progress))
 
 
 @asynccontextmanager

@@ -387,7 +387,7 @@ def test_file_in_place_of_the_output_folder_is_told_to_be_one(tmp_path: Path) ->
 
 
 def test_recording_is_named_with_what_replays_its_gaps(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def measured_url(request: object, *, keep: Callable[[Trace], None], **_: object) -> Results:
+    async def measured_url(request: object, *, keep: Callable[[Trace], None], **_: object) -> Results:
         keep(replace(made([10, 20]), texts=("a", "b")))
         cell = CellResult(
             scenario="url", name="u", variant="url", strategy="", reader="fast", transport="sse", parameters={}
@@ -395,7 +395,7 @@ def test_recording_is_named_with_what_replays_its_gaps(monkeypatch: pytest.Monke
         cell.parameters["profile"] = "openai"
         return Results(cells=[cell])
 
-    monkeypatch.setattr("benchmarks.url.endpoint.run_url", measured_url)
+    monkeypatch.setattr("benchmarks.url.endpoint.measure_url", measured_url)
     words = ("--no-report", "--save-recording", tmp_path / "r.jsonl", "--output", tmp_path)
     assert "source=recording:r.jsonl&pacing=recorded" in said(invoke("url", "http://127.0.0.1:1/", *words))
     assert (tmp_path / "r.jsonl").exists()
