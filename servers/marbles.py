@@ -7,7 +7,7 @@ this server stand on, on a virtual clock. The same query is the same drawing, an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
@@ -58,8 +58,6 @@ MARBLE_PARAMETERS: Final[tuple[Parameter, ...]] = (
 )
 """What /v1/marbles may be asked for: the names and the checks of a stream's parameters, of those that matter here."""
 
-_BY_NAME: Final[Mapping[str, Parameter]] = {parameter.name: parameter for parameter in MARBLE_PARAMETERS}
-
 
 @dataclass(frozen=True, slots=True)
 class MarbleParameters:
@@ -89,7 +87,7 @@ def parse_marbles(pairs: Iterable[tuple[str, str]]) -> MarbleParameters:
     Raises:
         ParameterError: an unknown parameter, one given twice, a value or combination that is not accepted.
     """
-    values = read_query(pairs, _BY_NAME)
+    values = read_query(pairs, MARBLE_PARAMETERS)
     return MarbleParameters(strategy_of(values), values["rate"], values["reader_rate"], values["count"])
 
 

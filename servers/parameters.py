@@ -181,8 +181,6 @@ LIMITS: Final[tuple[Parameter, ...]] = (
 )
 """What bodies may have besides, under the names that foreign APIs have for it; the first that is given holds."""
 
-_BY_NAME: Final[Mapping[str, Parameter]] = {parameter.name: parameter for parameter in PARAMETERS}
-
 
 @dataclass(frozen=True, slots=True)
 class StreamParameters:
@@ -231,15 +229,16 @@ def parse_query(pairs: Iterable[tuple[str, str]]) -> StreamParameters:
     Raises:
         ParameterError: an unknown parameter, one given twice, a value or combination that is not accepted.
     """
-    return _resolved(read_query(pairs, _BY_NAME))
+    return _resolved(read_query(pairs, PARAMETERS))
 
 
-def read_query(pairs: Iterable[tuple[str, str]], table: Mapping[str, Parameter]) -> dict[str, Any]:
-    """Return the value of every parameter of `table`, by name: what the query string gives, else the default.
+def read_query(pairs: Iterable[tuple[str, str]], parameters: Iterable[Parameter]) -> dict[str, Any]:
+    """Return the value of each of `parameters`, by name: what the query string gives, else the default.
 
     Raises:
         ParameterError: an unknown parameter, one given twice, a value that is not accepted.
     """
+    table = _by_name(parameters)
     values: dict[str, Any] = {}
     for name, text in pairs:
         parameter = _known(name, table)
@@ -255,12 +254,17 @@ def parse_json(body: Mapping[str, Any]) -> StreamParameters:
     Raises:
         ParameterError: as `parse_query`.
     """
+    table = _by_name(PARAMETERS)
     values: dict[str, Any] = {}
     for name, value in body.items():
-        parameter = _known(name, _BY_NAME)
+        parameter = _known(name, table)
         if value is not None:
             values[name] = parameter.of_json(value)
     return _resolved(values)
+
+
+def _by_name(parameters: Iterable[Parameter]) -> dict[str, Parameter]:
+    return {parameter.name: parameter for parameter in parameters}
 
 
 def _known(name: str, table: Mapping[str, Parameter]) -> Parameter:
