@@ -7,7 +7,6 @@ from collections.abc import Generator
 import msgspec
 import pytest
 
-from benchmarks.peers import jvm
 from benchmarks.peers.semantics.__main__ import report
 from benchmarks.peers.semantics.judging import Judged, Verdict, compare, judge
 from benchmarks.peers.semantics.originals import Originals, originals
@@ -15,15 +14,11 @@ from benchmarks.peers.semantics.ours import run_ours
 from benchmarks.peers.semantics.rules import RULES, Rule
 from benchmarks.peers.semantics.schedules import FORMS, Form, Schedule, complete, emit, error, request
 from benchmarks.peers.semantics.table import GENERATED_PER_FORM, schedules
+from tests.benchmarks.java import NEEDS_JAVA
 
 __all__ = ()
 
-_MISSING = jvm.missing()
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.timeout(900),  # the first build fetches what it needs
-    pytest.mark.skipif(bool(_MISSING), reason=f"the Java originals need {_MISSING}"),
-]
+pytestmark = NEEDS_JAVA
 
 DROPPING = Form(library="rxjava", operator="drop", callback="tells")
 REFUSES_ZERO = next(rule for rule in RULES if rule.name == "request(0) fails the stream")

@@ -17,15 +17,11 @@ import pytest
 from benchmarks.peers import jvm
 from benchmarks.processes import ServerProcess, starting_all
 from servers.sse import EventStreamDecoder, ServerSentEvent
+from tests.benchmarks.java import NEEDS_JAVA
 
 __all__ = ()
 
-_MISSING = jvm.missing()
-pytestmark = [
-    pytest.mark.slow,
-    pytest.mark.timeout(900),  # the first build fetches what it needs
-    pytest.mark.skipif(bool(_MISSING), reason=f"the Java originals need {_MISSING}"),
-]
+pytestmark = NEEDS_JAVA
 
 COUNT = 100
 FIREHOSE = 20_000

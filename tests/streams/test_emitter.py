@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from streams import Emitter, StreamClosedError, StreamStatistics
+from streams import Emitter, StreamClosedError
 from streams.testing import VirtualClock
+from tests.streams.emitters import adds_up, record
 
 __all__ = ()
 
@@ -37,19 +38,6 @@ class Handler:
 
 async def failing_handler(items: list[Any]) -> None:
     raise LookupError(f"cannot take {items}")
-
-
-def record(emitter: Emitter[Any]) -> list[str]:
-    """Note the callbacks of every kind in the order of their calls."""
-    calls: list[str] = []
-    emitter.on_timeout(lambda: calls.append("timeout"))
-    emitter.on_error(lambda error: calls.append(type(error).__name__))
-    emitter.on_completion(lambda: calls.append("completion"))
-    return calls
-
-
-def adds_up(counts: StreamStatistics) -> bool:
-    return counts.emitted == counts.delivered + counts.dropped + counts.merged + counts.rejected + counts.held
 
 
 @pytest.fixture

@@ -14,6 +14,7 @@ import uvloop
 
 from streams import Emitter, StreamClosedError, StreamStatistics
 from streams.testing import VirtualClock
+from tests.streams.emitters import adds_up, record
 
 __all__ = ()
 
@@ -31,19 +32,6 @@ async def attached(handler: Handle, emitter: Emitter[str] | None = None) -> Emit
     emitter.attach(handler)
     await asyncio.sleep(0)
     return emitter
-
-
-def record(emitter: Emitter[Any]) -> list[str]:
-    """Note the callbacks of every kind in the order of their calls."""
-    calls: list[str] = []
-    emitter.on_timeout(lambda: calls.append("timeout"))
-    emitter.on_error(lambda error: calls.append(type(error).__name__))
-    emitter.on_completion(lambda: calls.append("completion"))
-    return calls
-
-
-def adds_up(counts: StreamStatistics) -> bool:
-    return counts.emitted == counts.delivered + counts.dropped + counts.merged + counts.rejected + counts.held
 
 
 async def end(emitter: Emitter[str]) -> None:
