@@ -34,7 +34,7 @@ async def serve(journal: Journal) -> AsyncIterator[Callable[..., Awaitable[Serve
     async with AsyncExitStack() as stack:
 
         async def start(*, handler_cancellation: bool = False, **settings: object) -> Server:
-            chosen = ServerSettings(**{"port": 0, "grace_s": 0.5, **settings})  # type: ignore[arg-type]
+            chosen = ServerSettings(**{"grace_s": 0.5, **settings})  # type: ignore[arg-type]
             server = Server(chosen, journal, handler_cancellation=handler_cancellation)
             await server.start()
             stack.push_async_callback(server.stop)

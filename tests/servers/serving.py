@@ -13,7 +13,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -119,11 +119,11 @@ def sample(exposition: str, name: str, **labels: str) -> float:
 
 
 class Server:
-    """A server in this process, with a client of its own."""
+    """A server in this process, on a free port whatever its settings say, with a client of its own."""
 
     def __init__(self, settings: ServerSettings, journal: Journal, *, handler_cancellation: bool) -> None:
         self.journal = journal
-        self._serving = serving(settings, handler_cancellation=handler_cancellation)
+        self._serving = serving(replace(settings, port=0), handler_cancellation=handler_cancellation)
         self._running = AsyncExitStack()
 
     async def start(self) -> None:
