@@ -19,6 +19,7 @@ from benchmarks.claims.registry import CLAIMS, claim
 from benchmarks.claims.showing import Checked, show, to_json
 from benchmarks.claims.tools import versions
 from benchmarks.environment import environment
+from benchmarks.options import check_writable
 from benchmarks.results import write_whole
 
 __all__ = ("check",)
@@ -73,6 +74,7 @@ def _check_output(output: Path | None) -> None:
         raise typer.BadParameter(f"--output must end in {' or '.join(_ENDINGS)}; got {str(output)!r}")
     if not output.parent.is_dir():
         raise typer.BadParameter(f"--output: the folder {output.parent} is not there")
+    check_writable(output.parent)
 
 
 def _written(checked: list[Checked], output: Path) -> bytes:

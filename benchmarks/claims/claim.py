@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from subprocess import SubprocessError
 
+import aiohttp
+
+from benchmarks.peers.failures import in_words
 from benchmarks.peers.registry import Need
 
 __all__ = ("Claim", "Evidence", "Figure", "Verdict", "missing", "untested")
-
-_MAX_SHOWN = 300
 
 
 class Verdict(Enum):
@@ -111,8 +112,8 @@ class Claim:
             return untested(lacking)
         try:
             evidence = self.experiment()
-        except (RuntimeError, OSError, SubprocessError, ExceptionGroup) as error:
-            words = f"The experiment broke off: {str(error).strip()[:_MAX_SHOWN] or type(error).__name__}"
+        except (RuntimeError, OSError, SubprocessError, aiohttp.ClientError, ExceptionGroup) as error:
+            words = f"The experiment broke off: {in_words(error)}"
             return Evidence(Verdict.UNTESTED, (), (words,), failed=True)
         return replace(evidence, missing=tuple(dict.fromkeys((*evidence.missing, *missing(self.helps)))))
 

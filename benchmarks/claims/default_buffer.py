@@ -33,7 +33,7 @@ class Defaults:
 
 def buffers(tried: Tried, wanted: int) -> bool:
     """Whether a source made more than was wanted, held it, and lost nothing. One item ahead is no buffer."""
-    return tried.received == wanted and tried.made > wanted + 1 and tried.received_after == tried.made
+    return tried.received == wanted and tried.made > wanted + 1 and tried.received_after >= tried.made
 
 
 def judge(defaults: Defaults) -> Evidence:
@@ -51,7 +51,7 @@ def judge(defaults: Defaults) -> Evidence:
 
 def _figures(defaults: Defaults) -> tuple[Figure, ...]:
     return tuple(
-        Figure(f"held by {tried.source}", max(0, tried.received_after - tried.received), "items", tried.library)
+        Figure(f"held by {tried.source}", tried.made - tried.received, "items", tried.library)
         if buffers(tried, defaults.wanted)
         else Figure(f"made by {tried.source}", tried.made, f"items, ended: {tried.ended}", tried.library)
         for tried in (*defaults.pushed, *defaults.others)
@@ -61,11 +61,15 @@ def _figures(defaults: Defaults) -> tuple[Figure, ...]:
 def _sentences(defaults: Defaults, holding: Sequence[Tried], not_holding: Sequence[Tried]) -> tuple[str, ...]:
     sentences = [
         f"{tried.source}: {defaults.wanted} of {defaults.items:,} items were wanted; it made {tried.made:,}, held "
-        f"{tried.made - tried.received:,} and lost none: a buffer without a bound."
+        f"{tried.made - tried.received:,} and lost none: {_bound(tried, defaults.items)}."
         for tried in holding
     ]
     sentences += [_told(tried, defaults) for tried in not_holding]
     return tuple(sentences)
+
+
+def _bound(tried: Tried, items: int) -> str:
+    return "a buffer without a bound" if tried.made == items else "a buffer that is full with these"
 
 
 def _told(tried: Tried, defaults: Defaults) -> str:

@@ -23,8 +23,9 @@ __all__ = ("CLAIM", "Offered", "judge", "measure")
 _AGES_OUT: Final = "buffer with a time to live"
 _CAPACITY: Final = 2
 _ITEMS: Final = emit("1", "2", "3", "4", "5", "6")
+_SLOW: Final = request(1) + _ITEMS + request(1) + complete + request(UNBOUNDED)
 _SCHEDULES: Final[Mapping[str, tuple[Step, ...]]] = {
-    "a slow consumer": request(1) + _ITEMS + request(1) + complete + request(UNBOUNDED),
+    "a slow consumer": _SLOW,
     "one that begins late": _ITEMS + complete + request(1) + request(UNBOUNDED),
 }
 
@@ -148,10 +149,16 @@ def _behaviours(forms: list[Form], running: Originals) -> dict[str, str]:
     found: dict[str, str] = {}
     for form in forms:
         seen = [_shown(form, name, steps, running) for name, steps in _SCHEDULES.items()]
-        delivered = " ".join(word for items, ends in seen[0] for word in (*items, *ends))
+        delivered = " ".join(_told(*each) for each in zip(_SLOW, seen[0], strict=True) if any(each[1]))
         title = f"{form.title.replace(', callback', '').replace('(callback)', '()')}, which brings {delivered}"
         found[repr(seen)] = min(found.get(repr(seen), title), title, key=len)
     return found
+
+
+def _told(step: Step, came: _Step) -> str:
+    """Say what came in one step; of an end that an item caused, at which: some overflow sooner than others."""
+    items, ends = came
+    return " ".join((*items, *(f"{end} at {step.item}" if step.item else end for end in ends)))
 
 
 def _shown(form: Form, name: str, steps: tuple[Step, ...], running: Originals) -> list[_Step]:

@@ -17,13 +17,10 @@ from typing import Final
 import msgspec
 
 from benchmarks.peers import jvm
-from benchmarks.peers.registry import Need, program
+from benchmarks.peers.registry import JAVA, Need
 from benchmarks.processes import ServerProcess, starting_all
 
 __all__ = ("CHROMIUM", "JAVA", "OUR_SERVER", "Demand", "Tried", "browser", "demand", "has", "spring", "versions")
-
-JAVA: Final = (program("java", "a Java 17 runtime or later"), program("mvn", "Maven 3.8 or later and a JDK"))
-"""What builds and runs the Java originals."""
 
 OUR_SERVER: Final = (sys.executable, "-m", "servers", "--host", "127.0.0.1", "--port", "0")
 """Starts our server; it prints its address."""
@@ -73,9 +70,8 @@ def versions() -> dict[str, str]:
         if path is not None:
             done = subprocess.run((path, option), capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
             found[name] = done.stdout.partition("\n")[0].strip()
-    jar = jvm.jar("mvc")
-    if jar.exists():
-        with zipfile.ZipFile(jar) as entries:
+    if jvm.is_built():
+        with zipfile.ZipFile(jvm.jar("mvc")) as entries:
             found.update(_NAMED.findall("\n".join(entries.namelist())))
     return found
 

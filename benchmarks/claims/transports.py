@@ -108,7 +108,7 @@ def judge(delays: Delays) -> Evidence:
         noise = "The machine was too busy: by these rounds it may be more than that, or nothing."
         return Evidence(Verdict.UNTESTED, figures, (*sentences, noise))
     if delays.is_measurable:
-        return Evidence(Verdict.CONDITIONAL, figures, sentences, f"where {delays.later_ms:.2f} ms matter")
+        return Evidence(Verdict.CONDITIONAL, figures, sentences, f"where {delays.later_ms:.3f} ms matter")
     return Evidence(Verdict.REFUTED, figures, sentences)
 
 

@@ -14,7 +14,7 @@ import typer
 from rich.console import Console
 
 from benchmarks.options import check_writable
-from benchmarks.peers.comparison import Comparison, save, table
+from benchmarks.peers.comparison import Comparison, save, skipped_lines, table
 from benchmarks.peers.registry import PEERS, Peer
 from benchmarks.peers.side_by_side import CASES, FULL, QUICK, compare
 from benchmarks.report import PEERS as FILE
@@ -23,6 +23,8 @@ from benchmarks.report.stacks import write_page
 __all__ = ("Kind", "measure")
 
 _OUTPUT: Final = Path("tokenweir-results")
+_INTERRUPTED: Final = 130
+_PAGE: Final = "peers.html"
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -48,6 +50,7 @@ def measure(
 
     A peer that lacks something is skipped, with what to install. A report that is written into the same folder later
     shows the comparison, too. Exits with 1 if a build or a measurement failed; a goal that was missed is no failure.
+    Interrupted, it writes what was measured and exits with 130.
     """
     # As an exception it passes through what ends the servers.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
@@ -58,11 +61,19 @@ def measure(
     with console.status("starting") as status:
         say = status.update if console.is_terminal else Console(stderr=True).print
         came = compare(peers, QUICK if quick else FULL, cases=chosen, quick=quick, say=say)
+    if came.interrupted and not came.rows:
+        typer.echo("Interrupted before anything was measured.", err=True)
+        raise typer.Exit(_INTERRUPTED)
     came.created = datetime.now(UTC).isoformat(timespec="seconds")
     came.warm_up_s = _warm_up_s(came, peers)
-    console.print(table(came))
     _write(came, output)
-    raise typer.Exit(int(came.has_failures))
+    console.print(table(came))
+    for line in skipped_lines(came):
+        console.print(line, markup=False, highlight=False)
+    typer.echo(f"\nresults  {output / FILE}\nreport   {output / _PAGE}")
+    if came.interrupted:
+        typer.echo("\nInterrupted: this is what was measured before.", err=True)
+    raise typer.Exit(_INTERRUPTED if came.interrupted else int(came.has_failures))
 
 
 def _peers(only: list[str]) -> list[Peer]:
@@ -84,10 +95,8 @@ def _warm_up_s(came: Comparison, peers: Iterable[Peer]) -> dict[str, float]:
 
 
 def _write(came: Comparison, folder: Path) -> None:
-    data, page = folder / FILE, folder / "peers.html"
-    save(came, data)
-    write_page(came, page)
-    typer.echo(f"\nresults  {data}\nreport   {page}")
+    save(came, folder / FILE)
+    write_page(came, folder / _PAGE)
 
 
 if __name__ == "__main__":

@@ -11,10 +11,11 @@ from typing import Any, Final
 
 import msgspec
 from rich.table import Table
+from rich.text import Text
 
 from benchmarks.results import ResultsError, write_whole
 
-__all__ = ("FORMAT", "VERSION", "Comparison", "Row", "Skipped", "load", "save", "table")
+__all__ = ("FORMAT", "VERSION", "Comparison", "Row", "Skipped", "load", "save", "skipped_lines", "table")
 
 FORMAT: Final = "tokenweir-peers"
 VERSION: Final = 1
@@ -74,6 +75,7 @@ class Comparison(msgspec.Struct, kw_only=True):
         skipped: who is not in them.
         warm_up_s: for how long a contender streamed before it was measured, if it compiles while it runs; by its name.
         created: ISO 8601, UTC; empty: not known.
+        interrupted: whether it was ended before its end: rows have fewer values, or are not there.
         format: tells the file from any other JSON.
         version: of the format.
     """
@@ -84,6 +86,7 @@ class Comparison(msgspec.Struct, kw_only=True):
     skipped: list[Skipped] = []
     warm_up_s: dict[str, float] = {}
     created: str = ""
+    interrupted: bool = False
     format: str = FORMAT
     version: int = VERSION
 
@@ -124,22 +127,21 @@ def load(path: Path) -> Comparison:
 def table(comparison: Comparison) -> Table:
     """Lay it out for people."""
     laid_out = Table(title="Against other stacks")
-    for heading in ("case", "contender", "stack"):
-        laid_out.add_column(heading, overflow="fold")
-    for heading in ("value", "ours / theirs"):
-        laid_out.add_column(heading, justify="right")
-    for heading in ("goal", "met", "note"):
-        laid_out.add_column(heading, overflow="fold")
+    for heading in ("case", "contender", "stack", "value", "ours / theirs", "goal", "met", "note"):
+        is_number = heading in ("value", "ours / theirs")
+        laid_out.add_column(heading, overflow="fold", justify="right" if is_number else "left")
     before = ""
     for row in comparison.rows:
         if row.case != before:
             laid_out.add_section()
-        laid_out.add_row(row.case if row.case != before else "", *_cells(row))
+        laid_out.add_row(*map(Text, (row.case if row.case != before else "", *_cells(row))))
         before = row.case
-    laid_out.add_section()
-    for each in comparison.skipped:
-        laid_out.add_row("skipped", each.contender, each.stack, "-", "-", "", "-", each.reason)
     return laid_out
+
+
+def skipped_lines(comparison: Comparison) -> list[str]:
+    """Return one line for each peer that was not measured. In a column of the table they would be a tower of words."""
+    return [f"skipped  {each.contender} ({each.stack}): {each.reason}" for each in comparison.skipped]
 
 
 def _cells(row: Row) -> tuple[str, ...]:

@@ -12,27 +12,36 @@ from __future__ import annotations
 import fcntl
 import shutil
 import subprocess
+from collections.abc import Mapping
+from hashlib import sha256
 from pathlib import Path
 from typing import Final
 
-__all__ = ("MODULES", "build", "command", "jar", "missing")
+__all__ = ("MODULES", "NEEDED", "PROJECT", "build", "command", "is_built", "jar", "missing")
 
 MODULES: Final = ("semantics", "mvc", "webflux")
 """What can be started."""
 
-_PROJECT: Final = Path(__file__).parent / "spring"
+NEEDED: Final[Mapping[str, str]] = {"java": "a Java 17 runtime or later", "mvn": "Maven 3.8 or later and a JDK"}
+"""The programs that build and run them -> what to install."""
+
+PROJECT: Final = Path(__file__).parent / "spring"
+"""Where their sources are."""
+
 _MAVEN: Final = ("mvn", "--batch-mode", "--quiet", "--no-transfer-progress", "-DskipTests", "package")
 _BUILD_TIMEOUT_S: Final = 900
 _OPTIONS: Final = ("-Xms64m", "-Xmx512m", "-Xss512k", "-XX:+UseSerialGC")
 
+# Five peers are built by one Maven: none waits again for what has failed with the same sources for another.
+_failures: Final[dict[tuple[Path, str], str]] = {}
+
 
 def missing() -> str:
     """Say what has to be installed; empty: all is there."""
-    wanted = {"java": "a Java 17 runtime or later", "mvn": "Maven 3.8 or later and a JDK"}
-    return ", ".join(f"{program}: {what}" for program, what in wanted.items() if shutil.which(program) is None)
+    return "; ".join(f"{program}: {what}" for program, what in NEEDED.items() if shutil.which(program) is None)
 
 
-def jar(module: str) -> Path:
+def jar(module: str, project: Path = PROJECT) -> Path:
     """Where the build puts what starts `module`.
 
     Raises:
@@ -40,11 +49,18 @@ def jar(module: str) -> Path:
     """
     if module not in MODULES:
         raise ValueError(f"module must be one of {', '.join(MODULES)}; got {module!r}")
-    return _PROJECT / module / "target" / f"{module}.jar"
+    return project / module / "target" / f"{module}.jar"
 
 
-def build() -> None:
-    """Build all modules if a source is newer than a jar. Waits while another process builds.
+def is_built(project: Path = PROJECT) -> bool:
+    """Whether a build of these very sources came to its end. One that was interrupted may leave half a jar."""
+    stamp = _stamp(project)
+    are_there = stamp.exists() and all(jar(module, project).exists() for module in MODULES)
+    return are_there and stamp.read_text("utf-8") == _digest(project)
+
+
+def build(project: Path = PROJECT) -> None:
+    """Build all modules unless they are. Waits while another process builds.
 
     Raises:
         RuntimeError: java or mvn is missing, or the build failed; the message says what to do.
@@ -52,10 +68,16 @@ def build() -> None:
     absent = missing()
     if absent:
         raise RuntimeError(f"the Java originals need {absent}")
-    with (_PROJECT / "pom.xml").open("rb") as lock:
+    with (project / "pom.xml").open("rb") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        if _is_stale():
-            _run_maven()
+        if is_built(project):
+            return
+        sources = _digest(project)
+        if failure := _failures.get((project, sources)) or _run_maven(project):
+            _failures[project, sources] = failure
+            raise RuntimeError(failure)
+        _stamp(project).parent.mkdir(exist_ok=True)
+        _stamp(project).write_text(sources, "utf-8")
 
 
 def command(module: str, *arguments: str) -> tuple[str, ...]:
@@ -77,22 +99,30 @@ def command(module: str, *arguments: str) -> tuple[str, ...]:
     return ("java", *_OPTIONS, "-jar", str(path), *arguments)
 
 
-def _is_stale() -> bool:
-    built = [path.stat().st_mtime_ns for path in map(jar, MODULES) if path.exists()]
-    return len(built) < len(MODULES) or max(map(_modified_ns, _sources())) > min(built)
+def _stamp(project: Path) -> Path:
+    return project / "target" / ".built"
 
 
-def _sources() -> list[Path]:
-    return [*_PROJECT.glob("pom.xml"), *_PROJECT.glob("*/pom.xml"), *_PROJECT.glob("*/src/**/*.*")]
+def _digest(project: Path) -> str:
+    """Name the sources by what is in them: a time would not tell of one that was removed."""
+    sources = sorted([*project.glob("pom.xml"), *project.glob("*/pom.xml"), *project.glob("*/src/**/*.*")])
+    digest = sha256()
+    for path in sources:
+        digest.update(f"{path.relative_to(project)} {path.stat().st_size}\n".encode())
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
-def _modified_ns(path: Path) -> int:
-    return path.stat().st_mtime_ns
-
-
-def _run_maven() -> None:
-    built = subprocess.run(_MAVEN, cwd=_PROJECT, capture_output=True, text=True, timeout=_BUILD_TIMEOUT_S, check=False)
+def _run_maven(project: Path) -> str:
+    """Return what went wrong; empty: nothing."""
+    for path in project.glob("*/target/*.jar"):
+        path.unlink()  # Maven goes by its time, and would leave half a jar alone
+    try:
+        built = subprocess.run(
+            _MAVEN, cwd=project, capture_output=True, text=True, timeout=_BUILD_TIMEOUT_S, check=False
+        )
+    except subprocess.TimeoutExpired:
+        return f"mvn package took more than {_BUILD_TIMEOUT_S} s in {project.name}"
     if built.returncode:
-        raise RuntimeError(f"{' '.join(_MAVEN)} failed in {_PROJECT.name}:\n{(built.stdout + built.stderr)[-2000:]}")
-    for path in map(jar, MODULES):
-        path.touch()  # Maven leaves a jar alone that would be the same, and it would look older than its sources
+        return f"mvn package failed in {project.name}:\n{(built.stdout + built.stderr)[:2000].strip()}"
+    return ""

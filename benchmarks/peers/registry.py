@@ -18,7 +18,7 @@ from typing import Final
 
 from benchmarks.peers import jvm, npm
 
-__all__ = ("PEERS", "Need", "Peer", "Stack", "package", "peer", "program")
+__all__ = ("JAVA", "PEERS", "Need", "Peer", "Stack", "package", "peer", "program")
 
 
 class Stack(Enum):
@@ -127,13 +127,13 @@ _NODE: Final = (
 
 # --- Spring ------------------------------------------------------------------------------------------------------
 
-_JAVA: Final = program("java", "a Java 17 runtime or later")
-_MAVEN: Final = program("mvn", "Maven 3.8 or later and a JDK")
+JAVA: Final = tuple(program(name, install) for name, install in jvm.NEEDED.items())
+"""What builds and runs the Java originals."""
 
 
 def _spring(name: str, stack: Stack, module: str, variant: str) -> Peer:
     query = {"variant": variant, "strategy": "buffer"}
-    return Peer(name, stack, (_JAVA, _MAVEN), partial(jvm.command, module), "/v1/chat/stream", query, warm_up_s=12.0)
+    return Peer(name, stack, JAVA, partial(jvm.command, module), "/v1/chat/stream", query, warm_up_s=12.0)
 
 
 _SPRING: Final = (

@@ -19,6 +19,7 @@ from typing import Final
 from benchmarks.environment import environment
 from benchmarks.load.self_check import SHARE_LIMIT
 from benchmarks.peers.comparison import Comparison, Row, Skipped
+from benchmarks.peers.failures import in_words
 from benchmarks.peers.registry import Peer, Stack
 from benchmarks.processes import HAS_PROC
 from benchmarks.served import firehose, memory, paced
@@ -157,6 +158,8 @@ def compare(
 ) -> Comparison:
     """Build the peers, and measure them and ours. What fails is a row, or a line, that says so.
 
+    A KeyboardInterrupt while they are measured ends it and is not passed on: the result says that it was interrupted.
+
     Args:
         peers: which; one that lacks something, or cannot be built, is skipped with one line.
         size: how much.
@@ -166,10 +169,20 @@ def compare(
     """
     present, skipped = _build(peers, say)
     contenders = (*OURS, *(contender for _, contender in present))
-    samples = _play_rounds(contenders, cases, size, say)
+    samples: _Samples = {}
+    interrupted = False
+    try:
+        _play_rounds(contenders, cases, size, say, samples)
+    except KeyboardInterrupt:
+        interrupted = True
     owners = {contender.name: peer for peer, contender in present}
-    rows = [_row(case, contender, owners.get(contender.name), samples) for case in cases for contender in contenders]
-    return Comparison(quick=quick, environment=environment(), rows=rows, skipped=skipped)
+    rows = [
+        _row(case, contender, owners.get(contender.name), samples)
+        for case in cases
+        for contender in contenders
+        if (case.name, contender.name) in samples
+    ]
+    return Comparison(quick=quick, environment=environment(), rows=rows, skipped=skipped, interrupted=interrupted)
 
 
 def _build(peers: Sequence[Peer], say: Callable[[str], None]) -> tuple[list[tuple[Peer, Contender]], list[Skipped]]:
@@ -179,8 +192,8 @@ def _build(peers: Sequence[Peer], say: Callable[[str], None]) -> tuple[list[tupl
         say(f"building {peer.name}")
         try:
             contender = Contender.of_peer(peer)
-        except RuntimeError as error:
-            skipped.append(Skipped(contender=peer.name, stack=peer.stack.value, reason=str(error), failed=True))
+        except (RuntimeError, OSError) as error:  # of a folder that cannot be written, too
+            skipped.append(Skipped(contender=peer.name, stack=peer.stack.value, reason=in_words(error), failed=True))
             continue
         if contender.missing:
             reason = f"install {contender.missing}"
@@ -194,22 +207,21 @@ _Samples = dict[tuple[str, str], list[Sample]]
 
 
 def _play_rounds(
-    contenders: Sequence[Contender], cases: Sequence[Case], size: Size, say: Callable[[str], None]
-) -> _Samples:
-    samples: _Samples = {}
+    contenders: Sequence[Contender], cases: Sequence[Case], size: Size, say: Callable[[str], None], samples: _Samples
+) -> None:
     for number in range(1, size.rounds + 1):
         for case in cases:
             for contender in contenders:
                 say(f"round {number} of {size.rounds}: {case.name}, {contender.name}")
-                samples.setdefault((case.name, contender.name), []).append(_sample(case, contender, size))
-    return samples
+                sample = _sample(case, contender, size)
+                samples.setdefault((case.name, contender.name), []).append(sample)
 
 
 def _sample(case: Case, contender: Contender, size: Size) -> Sample:
     try:
         return case.measure(contender, size)
     except (RuntimeError, OSError) as error:  # of connections that break and of timeouts, too
-        return Sample(math.nan, f"failed: {str(error) or type(error).__name__}")
+        return Sample(math.nan, f"failed: {in_words(error)}")
 
 
 # --- Rows --------------------------------------------------------------------------------------------------------
@@ -236,7 +248,8 @@ def _row(case: Case, contender: Contender, peer: Peer | None, samples: _Samples)
 
 def _ratio(ours: Sequence[Sample], theirs: Sequence[Sample]) -> float | None:
     """Return the median of the rounds' ratios; None where no round has one."""
-    pairs = [pair for pair in zip(ours, theirs, strict=True) if all(sample.comparable for sample in pair)]
+    rounds = zip(ours, theirs, strict=False)  # ours is ahead if it was interrupted: in each round it is the first
+    pairs = [pair for pair in rounds if all(sample.comparable for sample in pair)]
     ratios = [our.value / their.value for our, their in pairs if their.value]
     return _median_of([ratio for ratio in ratios if not math.isnan(ratio)])
 

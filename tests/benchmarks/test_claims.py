@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from html.parser import HTMLParser
 from pathlib import Path
 
+import aiohttp
 import pytest
 from rich.console import Console
 from typer.testing import CliRunner
@@ -111,6 +112,17 @@ def test_a_buffer_is_what_was_made_too_early_and_still_came(
 ) -> None:
     found = default_buffer.judge(default_buffer.Defaults(1_000, 10, tuple(pushed), tuple(others)))
     assert (found.verdict, found.condition) == (verdict, condition)
+
+
+def test_only_a_buffer_that_took_all_is_called_one_without_a_bound() -> None:
+    full = tried("Flux.bounded", 266, 10, 1_000)
+    found = default_buffer.judge(default_buffer.Defaults(1_000, 10, (HELD,), (full,)))
+    assert found.verdict is HOLDS
+    assert [sentence.partition("lost none: ")[2] for sentence in found.sentences] == [
+        "a buffer without a bound.",
+        "a buffer that is full with these.",
+    ]
+    assert [figure.value for figure in found.figures] == [990, 256]
 
 
 def test_what_holds_nothing_is_told_with_its_reason() -> None:
@@ -392,6 +404,8 @@ def test_real_operators_decide_about_strategies_and_buffers() -> None:
     offered = strategies.measure()
     assert len(offered.rx_created) == len(offered.flux_created) == 5
     assert strategies.judge(offered).verdict is REFUTED
+    assert "buffer(2, ERROR), which brings 1 overflow at 4" in offered.rx_operators.values()
+    assert "error(), which brings 1 overflow at 2" in offered.flux_operators.values()
     assert default_buffer.judge(default_buffer.measure()).condition == "of Flux.create and Flux.push"
 
 
@@ -435,7 +449,10 @@ def test_what_would_help_is_named_beside_the_verdict() -> None:
     assert (found.verdict, found.missing) == (HOLDS, ("loom: install a loom",))
 
 
-@pytest.mark.parametrize("error", [RuntimeError("torn"), OSError("torn"), ExceptionGroup("torn", [OSError()])])
+@pytest.mark.parametrize(
+    "error",
+    [RuntimeError("torn"), OSError("torn"), aiohttp.ClientPayloadError("torn"), ExceptionGroup("1", [OSError("torn")])],
+)
 def test_an_experiment_that_breaks_off_is_untested_and_says_why(error: Exception) -> None:
     found = made_up(found=error).check()
     assert (found.verdict, found.failed) == (UNTESTED, True)
@@ -530,3 +547,16 @@ def test_the_command_fails_if_an_experiment_broke_off(monkeypatch: pytest.Monkey
 @pytest.mark.parametrize("arguments", [["looms"], ["--output", "claims.pdf"], ["--output", "no/such/claims.json"]])
 def test_wrong_usage_is_refused_before_anything_is_done(arguments: list[str]) -> None:
     assert CliRunner().invoke(app, arguments).exit_code == 2
+
+
+def test_a_folder_that_takes_no_file_is_refused_before_anything_is_done(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("benchmarks.claims.__main__.CLAIMS", (made_up(found=AssertionError("begun")),))
+    monkeypatch.setattr(Path, "touch", refuse)
+    ended = CliRunner().invoke(app, ["--output", str(tmp_path / "claims.html")])
+    assert ended.exit_code == 2
+    assert "Permission denied" in " ".join(ended.output.replace("│", " ").split())

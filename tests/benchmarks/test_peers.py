@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+import msgspec
 import pytest
 from rich.console import Console
 from typer.testing import CliRunner
@@ -17,7 +18,8 @@ from benchmarks.load.client import drive
 from benchmarks.load.plan import LoadOrder
 from benchmarks.peers import npm
 from benchmarks.peers.__main__ import app
-from benchmarks.peers.comparison import Comparison, Row, Skipped, load, save, table
+from benchmarks.peers.comparison import Comparison, Row, Skipped, load, save, skipped_lines, table
+from benchmarks.peers.failures import in_words
 from benchmarks.peers.registry import PEERS, Need, Peer, Stack, package, peer, program
 from benchmarks.peers.side_by_side import CASES, Case, Sample, Size, compare
 from benchmarks.processes import HAS_PROC, ServerProcess, running
@@ -211,15 +213,37 @@ def test_rounds_are_interleaved() -> None:
     assert measured == [*(each.name for each in OURS), "slow"] * 2
 
 
+@pytest.mark.parametrize(
+    ("before", "kept"),
+    [(0, []), (2, [[1.0], [1.0]]), (4, [[1.0]] * 4), (6, [[1.0, 1.0], [1.0, 1.0], [1.0], [1.0]])],
+)
+def test_run_that_is_interrupted_keeps_what_was_measured(before: int, kept: list[list[float]]) -> None:
+    left = iter([1.0] * before)
+
+    def measure(_: Contender, __: Size) -> Sample:
+        for value in left:
+            return Sample(value)
+        raise KeyboardInterrupt
+
+    came = compare([made_up("slow", Stack.NODE)], TINY, cases=[Case("made up", "", measure, lambda _: None)])
+    assert came.interrupted
+    assert [row.values for row in came.rows] == kept
+    assert [row.ratio for row in came.rows[1:]] == [1.0] * len(kept[1:])
+
+
 def test_missing_peer_and_failed_build_are_one_line_each_and_the_run_goes_on() -> None:
     def build() -> tuple[str, ...]:
-        raise RuntimeError("no disk")
+        raise RuntimeError("no\n  disk")
 
-    broken = Peer("broken", Stack.NODE, (), build)
-    came = compare([lacking(program("no-such-java", "Java 17")), broken], TINY, cases=[])
+    def write() -> tuple[str, ...]:
+        raise PermissionError("read only")
+
+    wrong = [Peer("broken", Stack.NODE, (), build), Peer("fixed", Stack.NODE, (), write)]
+    came = compare([lacking(program("no-such-java", "Java 17")), *wrong], TINY, cases=[])
     assert [(each.contender, each.reason, each.failed) for each in came.skipped] == [
         ("another", "install no-such-java: Java 17", False),
         ("broken", "no disk", True),
+        ("fixed", "read only", True),
     ]
     assert came.has_failures
 
@@ -275,13 +299,38 @@ def comparison() -> Comparison:
     return Comparison(quick=True, environment={"cpu": "any"}, rows=[ours, theirs], skipped=[skipped])
 
 
-def test_table_has_every_row_and_who_was_skipped() -> None:
+def test_table_has_every_row() -> None:
     console = Console(width=200, file=io.StringIO(), record=True)
     console.print(table(comparison()))
     lines = [" ".join(line.replace("│", " ").split()) for line in console.export_text().splitlines()]
     assert "paced ours tokenweir 2,400 streams - -" in lines
     assert "theirs Node.js 1,100 streams 2.18 x >= 0.8 x yes failed: it broke" in lines
-    assert "skipped another Spring MVC - - - install java: Java 17" in lines
+
+
+def test_who_was_skipped_is_one_line_beside_the_table() -> None:
+    assert skipped_lines(comparison()) == ["skipped  another (Spring MVC): install java: Java 17"]
+
+
+def test_words_of_others_are_shown_as_they_are() -> None:
+    came = comparison()
+    came.rows[1].note = "failed: closed by [/127.0.0.1]"
+    console = Console(width=250, file=io.StringIO(), record=True)
+    console.print(table(came))
+    assert "failed: closed by [/127.0.0.1]" in console.export_text()
+
+
+@pytest.mark.parametrize(
+    ("error", "words"),
+    [
+        (RuntimeError("\x1b[0m[ERROR] no\n\tparent\r\n"), "[ERROR] no parent"),
+        (RuntimeError("a\x1b]0;title\x07"), "a?]0;title?"),
+        (TimeoutError(), "TimeoutError"),
+        (ExceptionGroup("3", [OSError("torn"), OSError("torn"), ExceptionGroup("1", [OSError("cut")])]), "torn; cut"),
+        (RuntimeError(f"it printed: {'x' * 1_000} the end"), f"it printed: {'x' * 138} … {'x' * 142} the end"),
+    ],
+)
+def test_failure_is_told_in_one_line(error: Exception, words: str) -> None:
+    assert in_words(error) == words
 
 
 def test_file_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -318,6 +367,15 @@ def test_file_of_another_kind_is_an_error_in_words(tmp_path: Path, text: str, sa
 # --- The command -------------------------------------------------------------------------------------------------
 
 
+def that_came_to(came: Comparison) -> Callable[..., Comparison]:
+    """Measure nothing."""
+
+    def compare(*_: object, **__: object) -> Comparison:
+        return came
+
+    return compare
+
+
 def test_command_prints_the_table_writes_the_file_and_fails_only_with_what_failed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -325,13 +383,15 @@ def test_command_prints_the_table_writes_the_file_and_fails_only_with_what_faile
 
     def came(peers: list[Peer], *_: object, **__: object) -> Comparison:
         asked.extend(each.name for each in peers)
-        return comparison()
+        skipped = Skipped(contender="another", stack="Spring MVC", reason="pip install 'tokenweir[peers]' [/127.0.0.1]")
+        return msgspec.structs.replace(comparison(), skipped=[skipped])
 
     monkeypatch.setattr("benchmarks.peers.__main__.compare", came)
     folder = tmp_path / "new"
     ended = CliRunner().invoke(app, ["--quick", "--only", "node", "--output", str(folder)])
     assert ended.exit_code == 1  # a round of it failed
     assert "Against other stacks" in ended.output
+    assert "skipped  another (Spring MVC): pip install 'tokenweir[peers]' [/127.0.0.1]" in ended.output
     assert asked == ["Node res.write", "Node better-sse"]
     assert sorted(each.name for each in folder.iterdir()) == ["peers.html", "peers.json"]
     written = load(folder / "peers.json")
@@ -339,10 +399,24 @@ def test_command_prints_the_table_writes_the_file_and_fails_only_with_what_faile
     assert str(folder / "peers.html") in ended.output.replace("\n", "")
 
 
+@pytest.mark.parametrize(("has_rows", "written"), [(True, ["peers.html", "peers.json"]), (False, [])])
+def test_command_that_is_interrupted_writes_what_was_measured_if_anything_was(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, has_rows: bool, written: list[str]
+) -> None:
+    came = comparison()
+    came.interrupted = True
+    came.rows = came.rows if has_rows else []
+    monkeypatch.setattr("benchmarks.peers.__main__.compare", that_came_to(came))
+    ended = CliRunner().invoke(app, ["--output", str(tmp_path)])
+    assert ended.exit_code == 130
+    assert "Interrupted" in ended.output
+    assert sorted(each.name for each in tmp_path.iterdir()) == written
+
+
 def test_file_has_the_warm_up_of_those_that_were_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     came = comparison()
     came.rows[1].contender = "Node res.write"
-    monkeypatch.setattr("benchmarks.peers.__main__.compare", lambda *_, **__: came)
+    monkeypatch.setattr("benchmarks.peers.__main__.compare", that_came_to(came))
     CliRunner().invoke(app, ["--output", str(tmp_path)])
     assert load(tmp_path / "peers.json").warm_up_s == {"Node res.write": 5.0}
 
