@@ -55,7 +55,7 @@ notebooks: .venv/lab ## the lessons in JupyterLab
 peers: .venv/peers ## build and measure other stacks that stream the same (Java, Node, Python); PEERS_ARGS=--quick
 	$(BIN)/python -m benchmarks.peers $(PEERS_ARGS)
 
-claims: .venv/run ## put popular statements about streams to the test; CLAIMS_ARGS="reconnects --output claims.html"
+claims: .venv/run ## put popular statements about streams to the test; CLAIMS_ARGS=reconnects for one of them
 	$(BIN)/python -m benchmarks.claims $(CLAIMS_ARGS)
 
 microbench: .venv/test .venv/bench ## measure the parts with pytest-benchmark; PYTEST_ARGS="-k name" runs some of them

@@ -133,12 +133,14 @@ class ServerProcess:
         """Return its resident memory.
 
         Raises:
-            RuntimeError: the system has no /proc.
+            RuntimeError: the system has no /proc, or the process has ended.
         """
         if not HAS_PROC:
             raise RuntimeError("the memory of a process is read from /proc, which this system does not have")
-        status = Path(f"/proc/{self._process.pid}/status").read_text()
-        return int(status.split("VmRSS:")[1].split()[0]) * _KIB
+        resident = re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{self._process.pid}/status").read_text())
+        if resident is None:  # it waits for its end to be read, and has no memory any more
+            raise RuntimeError(f"{' '.join(self._command)} has ended")
+        return int(resident[1]) * _KIB
 
     def ask_to_end(self) -> None:
         """Ask it to end, if it has processes of its own: it ends them, and removes what they share.

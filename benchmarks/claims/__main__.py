@@ -8,7 +8,7 @@ from __future__ import annotations
 import signal
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 from rich.console import Console
@@ -26,7 +26,8 @@ __all__ = ("check",)
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
-_ENDINGS = (".html", ".json")
+_OUTPUT: Final = Path("tokenweir-results") / "claims.html"
+_ENDINGS: Final = (".html", ".json")
 
 
 @app.command()
@@ -36,8 +37,8 @@ def check(
         typer.Argument(metavar="[NAME ...]", help=f"Only these: {', '.join(each.name for each in CLAIMS)}."),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(dir_okay=False, help="Write the page (.html) or all figures (.json) here.")
-    ] = None,
+        Path, typer.Option(dir_okay=False, help="Where the page (.html) or all figures (.json) are written.")
+    ] = _OUTPUT,
 ) -> None:
     """Put popular statements about streams to the test, a few seconds each.
 
@@ -54,9 +55,8 @@ def check(
             status.update(f"checking: {each.statement}")
             checked.append(Checked(each, each.check()))
     show(checked, console)
-    if output is not None:
-        write_whole(output, _written(checked, output))
-        console.print(f"\nwritten: {output}", markup=False, highlight=False)
+    write_whole(output, _written(checked, output))
+    console.print(f"\nwritten: {output}", markup=False, highlight=False)
     raise typer.Exit(int(any(each.evidence.failed for each in checked)))
 
 
@@ -67,12 +67,10 @@ def _chosen(names: list[str]) -> list[Claim]:
         raise typer.BadParameter(f"NAME: {error}") from None
 
 
-def _check_output(output: Path | None) -> None:
-    if output is None:
-        return
+def _check_output(output: Path) -> None:
     if output.suffix not in _ENDINGS:
         raise typer.BadParameter(f"--output must end in {' or '.join(_ENDINGS)}; got {str(output)!r}")
-    if not output.parent.is_dir():
+    if output != _OUTPUT and not output.parent.is_dir():
         raise typer.BadParameter(f"--output: the folder {output.parent} is not there")
     check_writable(output.parent)
 

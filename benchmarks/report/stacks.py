@@ -94,6 +94,7 @@ def _section(comparison: Comparison) -> Markup:
     return section(
         _KEY,
         _TITLE,
+        _interrupted() if comparison.interrupted else None,
         _first_look() if comparison.quick else None,
         tag("p", _how(comparison), class_="note"),
         _goals(comparison.rows),
@@ -109,7 +110,15 @@ def _section(comparison: Comparison) -> Markup:
 
 def _first_look() -> Markup:
     words = "One round and short windows: enough to see that all of them stream, too little to tell them apart."
-    return tag("p", tag("strong", "A first look."), " ", words, class_="banner mild", role="note")
+    return _banner("A first look.", words)
+
+
+def _interrupted() -> Markup:
+    return _banner("Interrupted.", "This is what was measured before; rounds and contenders are missing.")
+
+
+def _banner(begin: str, words: str) -> Markup:
+    return tag("p", tag("strong", begin), " ", words, class_="banner mild", role="note")
 
 
 def _how(comparison: Comparison) -> str:

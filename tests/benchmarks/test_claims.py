@@ -539,9 +539,13 @@ def test_the_command_writes_what_the_output_is_called(monkeypatch: pytest.Monkey
         assert (tmp_path / name).read_text("utf-8").startswith(start)
 
 
-def test_the_command_fails_if_an_experiment_broke_off(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_command_fails_if_an_experiment_broke_off_and_writes_its_page_beside_the_report(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setattr("benchmarks.claims.__main__.CLAIMS", (made_up(found=OSError("torn")),))
+    monkeypatch.chdir(tmp_path)
     assert CliRunner().invoke(app, []).exit_code == 1
+    assert (tmp_path / "tokenweir-results" / "claims.html").read_text("utf-8").startswith("<!doctype html>")
 
 
 @pytest.mark.parametrize("arguments", [["looms"], ["--output", "claims.pdf"], ["--output", "no/such/claims.json"]])

@@ -135,6 +135,14 @@ def wait_until_ended(pid: int) -> None:
             pass
 
 
+@pytest.mark.skipif(not HAS_PROC, reason="the memory of a process is read from /proc")
+def test_memory_of_a_server_that_has_ended_is_an_error() -> None:
+    with starting_all([(sys.executable, "-c", "pass")]) as (server,):
+        os.waitid(os.P_PID, server.pid, os.WEXITED | os.WNOWAIT)
+        with pytest.raises(RuntimeError, match="has ended"):
+            server.rss_bytes()
+
+
 def test_command_that_is_not_there_is_told_as_what_does_not_listen() -> None:
     with (
         starting_all([("/nowhere/at/all",)]) as (server,),

@@ -115,6 +115,11 @@ def test_what_was_done_before_measuring_is_said() -> None:
     assert "A Processor" in texts
 
 
+@pytest.mark.parametrize("interrupted", [True, False])
+def test_comparison_that_was_interrupted_says_so(interrupted: bool) -> None:
+    assert ("Interrupted." in page(comparison(interrupted=interrupted))) is interrupted
+
+
 @pytest.mark.parametrize("quick", [True, False])
 def test_first_look_says_what_it_is(quick: bool) -> None:
     assert ("A first look." in page(comparison(quick=quick))) is quick
