@@ -191,12 +191,9 @@ class SocketTail:
         Raises:
             ClientGoneError: there is no client any more.
         """
-        writing = self._writer.write(data, drain=False)
-        try:
-            writing.send(None)  # its only step: without a drain there is nothing to wait for
-        except StopIteration:
-            return
-        except ConnectionError:
-            raise ClientGoneError("the client has gone") from None
-        writing.close()
-        raise RuntimeError("aiohttp waits while it writes to a buffer")
+        transport = self._protocol.transport
+        if transport is None or transport.is_closing():
+            raise ClientGoneError("the client has gone")
+        if data:  # an empty chunk would be the end of the body
+            # aiohttp's own way there is a coroutine and three calls: of many slow streams a fifth of each token's cost.
+            transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._writer.chunked else data)
