@@ -68,11 +68,13 @@ class ResponseOutlet(_SocketOutlet):
 
     def _write(self, data: bytes) -> Awaitable[None] | None:
         tail = self._tail
-        tail.put(data)
-        if not self._waits:
-            tail.check_unsent()
+        has_taken = tail.put(data)
+        if has_taken:
             return None
-        return None if tail.has_taken else tail.wait_taken()
+        if self._waits:
+            return tail.wait_taken()
+        tail.check_unsent()
+        return None
 
     async def end(self, statistics: Mapping[str, Any]) -> None:
         """Write what comes after the last token."""

@@ -218,8 +218,8 @@ class _Completion(StreamEncoder):
         if not self._identity.trace:  # the hot path: one text for each frame, without a payload of its own in between
             quoted = zip(tokens, json_strings([token.text for token in tokens]), strict=True)
             return "".join([f"{before}{token.index}\ndata: {_PIECE}{text}}}\n\n" for token, text in quoted]).encode()
-        pairs = zip(tokens, self._payloads.tokens(tokens, taken_ns), strict=True)
-        return "".join([f"{before}{token.index}\ndata: {payload}\n\n" for token, payload in pairs]).encode()
+        frames = [f"{before}{token.index}\ndata: {_traced(token, taken_ns)}\n\n" for token in tokens]
+        return "".join(frames).encode()
 
     def end(self, ending: Ending = _COMPLETED) -> bytes:
         return encode_event(self._payloads.end(ending), event="message", id=self._end_id)

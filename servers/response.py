@@ -119,15 +119,10 @@ class SocketTail:
         transport = self._protocol.transport
         return 0 if transport is None else transport.get_write_buffer_size()
 
-    @property
-    def has_taken(self) -> bool:
-        """Whether the client is there and the kernel has taken all that was written, so that nothing is to wait for."""
-        return not self._protocol.writing_paused and self.is_open
-
     async def write(self, data: bytes) -> None:
         """Write, and wait until the kernel has taken it. Raises as `wait_taken` does."""
-        self.put(data)
-        await self.wait_taken()
+        if not self.put(data):
+            await self.wait_taken()
 
     async def wait_taken(self) -> None:
         """Wait until the kernel has taken what was written.
@@ -185,8 +180,11 @@ class SocketTail:
         if transport is not None:
             transport.abort()
 
-    def put(self, data: bytes) -> None:
+    def put(self, data: bytes) -> bool:
         """Write whether or not anybody takes it, without looking at what piles up.
+
+        Returns:
+            Whether the client is there and the kernel has taken all: there is nothing to wait for.
 
         Raises:
             ClientGoneError: there is no client any more.
@@ -197,3 +195,4 @@ class SocketTail:
         if data:  # an empty chunk would be the end of the body
             # aiohttp's own way there is a coroutine and three calls: of many slow streams a fifth of each token's cost.
             transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._writer.chunked else data)
+        return not (self._protocol.writing_paused or transport.is_closing())

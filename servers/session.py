@@ -98,6 +98,28 @@ class Session:
         heartbeat_s: a sign of life after so long without a write; 0: none.
     """
 
+    __slots__ = (
+        "__weakref__",
+        "_clock",
+        "_exposure",
+        "_heartbeat_ns",
+        "_last_stats_ns",
+        "_last_write_ns",
+        "_meter",
+        "_next_take_ns",
+        "_observe_residence",
+        "_outlet",
+        "_parameters",
+        "_reads_slowly",
+        "_refusal",
+        "_side_task",
+        "_stats_ns",
+        "_stopped_for",
+        "_task",
+        "_timer",
+        "stream_id",
+    )
+
     def __init__(
         self,
         stream_id: str,

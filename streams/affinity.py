@@ -57,6 +57,19 @@ class LoopThread:
             return False
         return True
 
+    def run_soon(self, callback: Callable[[], object], context: Context) -> bool:
+        """Call `callback` in the loop's thread and in `context`, on one of the loop's next turns.
+
+        Returns:
+            False if the loop has been closed: `callback` is never called.
+        """
+        call_soon = self.loop.call_soon if self._ident == get_ident() else self.loop.call_soon_threadsafe
+        try:
+            call_soon(callback, context=context)
+        except RuntimeError:  # the loop is closed
+            return False
+        return True
+
 
 _RUNNING: set[asyncio.Task[None]] = set()
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -87,25 +87,19 @@ class AsyncStream(Generic[T], ABC):
 class _Parking:
     """Where the iterator waits. Apart from it, so that the boundary does not keep an abandoned iterator alive."""
 
-    __slots__ = ("_boundary", "_prefetch", "_tell", "_thread", "_waiter")
+    __slots__ = ("_boundary", "_prefetch", "_thread", "_waiter")
 
     def __init__(self, boundary: Boundary[object], thread: LoopThread, prefetch: int) -> None:
         self._boundary = boundary
         self._thread = thread
         self._prefetch = prefetch
         self._waiter: asyncio.Future[Any] | None = None
-        self._tell: Callable[[], object]
         boundary.request(prefetch)
-
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        """The loop that the iterator waits on."""
-        return self._thread.loop
 
     def park(self) -> asyncio.Future[Any] | Terminal:
         """Ask for a signal, with demand `prefetch`: return what to await, or the terminal if that is what is due."""
         waiter = self.begin_wait()
-        terminal = self.ask(self._release)
+        terminal = self.ask(self._wake)
         if terminal is None:
             return waiter
         self._waiter = None
@@ -118,17 +112,21 @@ class _Parking:
         self._waiter = self._thread.loop.create_future()
         return self._waiter
 
-    def ask(self, tell: Callable[[], object]) -> Terminal | None:
-        """Have `tell` called on the loop when a signal is due, with demand `prefetch`; or return a due terminal."""
-        self._tell = tell
-        return self._boundary.buffer.wait(self._wake, self._prefetch)
+    def ask(self, wake: Callable[[], object]) -> Terminal | None:
+        """Have `wake` called, in any thread, when a signal is due, with demand `prefetch`; or return a due terminal."""
+        return self._boundary.buffer.wait(wake, self._prefetch)
+
+    def call_soon(self, callback: Callable[[], object], context: Context) -> None:
+        """Call `callback` on the loop, in `context`."""
+        if not self._thread.run_soon(callback, context):
+            self._boundary.cancel()  # the loop is closed: nobody will ever take
 
     def end_wait(self) -> None:
         """Wake a waiting iterator because there is nothing to wait for any more."""
         self._thread.run(self._release)
 
     def _wake(self) -> None:
-        if not self._thread.run(self._tell):
+        if not self._thread.run(self._release):
             self._boundary.cancel()  # the loop is closed: nobody will ever take
 
     def _release(self) -> None:
@@ -145,7 +143,7 @@ class _Forwarding(Generic[T]):
         write: see `Batches.forward`.
     """
 
-    __slots__ = ("_call_soon", "_context", "_outcome", "_parking", "_take", "_write")
+    __slots__ = ("_context", "_outcome", "_parking", "_take", "_write")
 
     _outcome: asyncio.Future[Awaitable[object] | Terminal | None]
 
@@ -156,7 +154,6 @@ class _Forwarding(Generic[T]):
         write: Callable[[list[T]], Awaitable[object] | None],
     ) -> None:
         self._parking = parking
-        self._call_soon = parking.loop.call_soon
         self._take = take
         self._write = write
         self._context = copy_context()
@@ -180,7 +177,7 @@ class _Forwarding(Generic[T]):
 
     def _write_soon(self) -> None:
         # Behind the turn of the source, so that all that comes in it is one batch.
-        self._call_soon(self._write_ready, context=self._context)
+        self._parking.call_soon(self._write_ready, self._context)
 
     def _write_ready(self) -> None:
         outcome = self._outcome

@@ -16,6 +16,7 @@ from collections.abc import Awaitable, Callable, Generator, Iterator, Sequence
 from concurrent.futures import Executor
 from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, count, islice, repeat
 from random import Random
 from typing import Final
@@ -227,12 +228,13 @@ async def _play_calling(
 class _Calls:
     """Takes the steps of a play in callbacks of the clock and the loop, in a copy of the caller's context."""
 
-    __slots__ = ("_call_soon", "_clock", "_context", "_outcome", "_pending", "_steps")
+    __slots__ = ("_call_soon", "_clock", "_context", "_outcome", "_pending", "_step_in_context", "_steps")
 
     def __init__(self, steps: _Steps, clock: Clock) -> None:
         self._steps = steps
         self._clock = clock
         self._context = copy_context()
+        self._step_in_context = partial(self._context.run, self._step)
         self._call_soon = asyncio.get_running_loop().call_soon
         self._outcome: asyncio.Future[Token | EmitResult | None]
         self._pending: TimerHandle | None = None
@@ -247,9 +249,7 @@ class _Calls:
         """Take no further step."""
         if self._pending is not None:
             self._pending.cancel()
-
-    def _step_in_context(self) -> None:
-        self._context.run(self._step)
+        del self._step_in_context  # which holds this, and would keep the source until the next garbage collection
 
     def _step(self, result: EmitResult | None = None) -> None:
         outcome = self._outcome

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
+from contextvars import Context, ContextVar
 from typing import Any
 
 import pytest
@@ -31,6 +32,33 @@ async def test_loop_thread_knows_its_loop_and_its_thread() -> None:
     in_thread(lambda: elsewhere.append(thread.is_here))
     assert thread.loop is asyncio.get_running_loop()
     assert (thread.is_here, elsewhere) == (True, [False])
+
+
+async def test_loop_thread_runs_on_a_later_turn_in_the_context_it_is_given(
+    settle: Callable[[], Awaitable[None]],
+) -> None:
+    name: ContextVar[str] = ContextVar("name", default="none")
+    context = Context()
+    context.run(name.set, "given")
+    seen: list[tuple[str, int]] = []
+    thread = LoopThread()
+
+    def callback() -> None:
+        seen.append((name.get(), threading.get_ident()))
+
+    assert thread.run_soon(callback, context)
+    in_thread(lambda: thread.run_soon(callback, context))
+    assert seen == []
+    await settle()
+    assert seen == [("given", threading.get_ident())] * 2
+
+
+def test_loop_thread_of_a_closed_loop_runs_nothing_soon() -> None:
+    async def take() -> LoopThread:
+        return LoopThread()
+
+    thread = asyncio.run(take())
+    assert not thread.run_soon(lambda: pytest.fail("it ran"), Context())
 
 
 async def test_loop_thread_runs_at_once_what_comes_from_itself() -> None:

@@ -294,14 +294,22 @@ def wait_in_a_bare_coroutine(flux: Flux[Any]) -> object:
     return batches, waiting
 
 
+def forward_in_a_bare_coroutine(flux: Flux[Any]) -> object:
+    """Let it forward, in a coroutine that nobody resumes."""
+    forwarding = flux.batches(8).forward(lambda items: pytest.fail("it wrote"))
+    forwarding.send(None)
+    return forwarding
+
+
 SUBSCRIBERS: list[Callable[[Flux[Any]], object]] = [
     lambda flux: flux.subscribe(TestSubscriber()),
     wait_in_a_bare_coroutine,
+    forward_in_a_bare_coroutine,
 ]
 
 
 @pytest.mark.parametrize("run", [in_thread, lambda work: work()], ids=["from a thread", "from the loop's old thread"])
-@pytest.mark.parametrize("subscribe", SUBSCRIBERS, ids=["subscriber", "iterator"])
+@pytest.mark.parametrize("subscribe", SUBSCRIBERS, ids=["subscriber", "iterator", "forwarding"])
 def test_next_after_the_loop_was_closed_never_raises_and_ends_the_stream(
     subscribe: Callable[[Flux[Any]], object], run: Callable[[Callable[[], Any]], Any]
 ) -> None:
