@@ -135,7 +135,9 @@ class SocketTail:
             try:
                 async with asyncio.timeout(self._send_timeout_s):
                     # Shielded: all who wait share one future in aiohttp, and who is cancelled would cancel it for them.
-                    await asyncio.shield(self._writer.drain())
+                    draining = asyncio.ensure_future(self._writer.drain())
+                    draining.add_done_callback(_hear)
+                    await asyncio.shield(draining)
             except TimeoutError:
                 self.abort()
                 raise ClientStuckError(f"the client took nothing for {self._send_timeout_s} s") from None
@@ -196,3 +198,9 @@ class SocketTail:
             # aiohttp's own way there is a coroutine and three calls: of many slow streams a fifth of each token's cost.
             transport.write(b"%x\r\n%b\r\n" % (len(data), data) if self._writer.chunked else data)
         return not (self._protocol.writing_paused or transport.is_closing())
+
+
+def _hear(draining: asyncio.Future[None]) -> None:
+    """Take the exception of a wait that may have been given up before the connection was lost: nobody else does."""
+    if not draining.cancelled():
+        draining.exception()

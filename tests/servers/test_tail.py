@@ -223,6 +223,26 @@ async def test_tail_of_a_client_that_has_gone_is_closed_and_empty() -> None:
     assert (tail.is_open, tail.unsent_bytes) == (False, 0)
 
 
+async def test_wait_given_up_before_the_connection_is_lost_leaves_no_error_to_nobody() -> None:
+    lost = asyncio.Event()
+
+    class Stalled:
+        class protocol:  # noqa: N801 - as aiohttp names it
+            writing_paused = True
+
+    class Writer:
+        async def drain(self) -> None:
+            await lost.wait()
+            raise ConnectionError("Connection lost")
+
+    tail = SocketTail(Stalled(), Writer(), send_timeout_s=60, max_buffer_bytes=1)  # type: ignore[arg-type]
+    waiting = asyncio.ensure_future(tail.wait_taken())
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await asyncio.wait([waiting])
+    lost.set()  # the fixture that watches the loop fails on what is not retrieved
+
+
 def test_unsent_bytes_above_the_limit_are_named_in_the_error() -> None:
     aborted: list[bool] = []
 
