@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
-from contextvars import Context, copy_context
+from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
@@ -116,10 +116,9 @@ class _Parking:
         """Have `wake` called, in any thread, when a signal is due, with demand `prefetch`; or return a due terminal."""
         return self._boundary.buffer.wait(wake, self._prefetch)
 
-    def call_soon(self, callback: Callable[[], object], context: Context) -> None:
-        """Call `callback` on the loop, in `context`."""
-        if not self._thread.run_soon(callback, context):
-            self._boundary.cancel()  # the loop is closed: nobody will ever take
+    def give_up(self) -> None:
+        """Cancel, because the loop is closed: nobody will ever take."""
+        self._boundary.cancel()
 
     def end_wait(self) -> None:
         """Wake a waiting iterator because there is nothing to wait for any more."""
@@ -127,7 +126,7 @@ class _Parking:
 
     def _wake(self) -> None:
         if not self._thread.run(self._release):
-            self._boundary.cancel()  # the loop is closed: nobody will ever take
+            self.give_up()
 
     def _release(self) -> None:
         if self._waiter is not None and not self._waiter.done():
@@ -139,21 +138,24 @@ class _Forwarding(Generic[T]):
 
     Args:
         parking: where the iterator waits.
+        thread: its loop's.
         take: takes what is ready.
         write: see `Batches.forward`.
     """
 
-    __slots__ = ("_context", "_outcome", "_parking", "_take", "_write")
+    __slots__ = ("_context", "_outcome", "_parking", "_run_soon", "_take", "_write")
 
     _outcome: asyncio.Future[Awaitable[object] | Terminal | None]
 
     def __init__(
         self,
         parking: _Parking,
+        thread: LoopThread,
         take: Callable[[], list[T]],
         write: Callable[[list[T]], Awaitable[object] | None],
     ) -> None:
         self._parking = parking
+        self._run_soon = thread.run_soon
         self._take = take
         self._write = write
         self._context = copy_context()
@@ -177,7 +179,8 @@ class _Forwarding(Generic[T]):
 
     def _write_soon(self) -> None:
         # Behind the turn of the source, so that all that comes in it is one batch.
-        self._parking.call_soon(self._write_ready, self._context)
+        if not self._run_soon(self._write_ready, self._context):
+            self._parking.give_up()
 
     def _write_ready(self) -> None:
         outcome = self._outcome
@@ -269,11 +272,12 @@ class _Taking(Generic[T]):
 class Batches(_Taking[T], AsyncIterator[list[T]]):
     """Iterates over lists of all that is ready. Made by `batches`."""
 
-    __slots__ = ("_max_items", "_take")
+    __slots__ = ("_max_items", "_take", "_thread")
 
     def __init__(self, boundary: Boundary[T], thread: LoopThread, max_items: int, prefetch: int) -> None:
         super().__init__(boundary, thread, prefetch)
         self._max_items = max_items
+        self._thread = thread
         self._take = boundary.buffer.take
 
     async def __anext__(self) -> list[T]:
@@ -303,7 +307,7 @@ class Batches(_Taking[T], AsyncIterator[list[T]]):
         """
         if self._ended:
             return
-        forwarding = _Forwarding(self._parking, partial(self._take, self._max_items), write)
+        forwarding = _Forwarding(self._parking, self._thread, partial(self._take, self._max_items), write)
         outcome = forwarding.run()
         try:
             while (found := await outcome) is not None:

@@ -16,6 +16,7 @@ import heapq
 import time
 from collections import deque
 from contextvars import Context
+from operator import attrgetter
 from typing import TYPE_CHECKING, Protocol
 from weakref import WeakKeyDictionary, ref
 
@@ -28,6 +29,7 @@ _TICK_NS = 1_000_000
 _MAX_CALLBACKS_PER_TURN = 256
 # Ticks of buckets that were cancelled empty stay in the heap until they outnumber the live ones by this many.
 _SPARE_TICKS = 64
+_DUE_NS = attrgetter("due_ns")
 
 
 class TimerHandle(Protocol):
@@ -156,7 +158,7 @@ class LoopClock:
         now_tick = time.monotonic_ns() // _TICK_NS
         while self._ticks and self._ticks[0] <= now_tick:
             bucket = self._buckets.pop(heapq.heappop(self._ticks), ())
-            self._ready.extend(sorted(bucket, key=_due_ns))
+            self._ready.extend(sorted(bucket, key=_DUE_NS))
 
     def _run(self, timer: _Timer) -> None:
         callback = timer.callback
@@ -208,10 +210,6 @@ class _Timer:
         self.callback = self.on_cancel = None
         if on_cancel is not None:
             on_cancel(self)
-
-
-def _due_ns(timer: _Timer) -> int:
-    return timer.due_ns
 
 
 _clocks: WeakKeyDictionary[asyncio.AbstractEventLoop, LoopClock] = WeakKeyDictionary()

@@ -833,7 +833,7 @@ class OverflowBuffer(Generic[T]):
         if count > self._peak_held:
             self._peak_held = count
         popleft = self._held.popleft
-        items = [popleft() for _ in range(count)]
+        items = [popleft()] if count == 1 else [popleft() for _ in range(count)]
         self._delivered += count
         self._demand = 0
         self._room = _NO_LIMIT if self._capacity is None else self._capacity
