@@ -1,8 +1,13 @@
-"""Text of others made harmless for a terminal: a server's words, a file's names."""
+"""What a console can show: text of others made harmless (a server's words, a file's names), and room for tables."""
 
 from __future__ import annotations
 
-__all__ = ("printable",)
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+__all__ = ("printable", "wide_enough")
 
 
 def printable(text: str) -> str:
@@ -11,3 +16,8 @@ def printable(text: str) -> str:
     Markup is another matter: print it with `markup=False`, or as `rich.text.Text`.
     """
     return "".join(character if character.isprintable() else "?" for character in text)
+
+
+def wide_enough(console: Console, width: int) -> Console:
+    """Return a console of `width` characters, without colours, where there is no terminal to say how wide it is."""
+    return console if console.is_terminal else type(console)(file=console.file, width=width, no_color=True)

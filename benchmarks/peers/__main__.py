@@ -17,6 +17,7 @@ from benchmarks.options import check_writable
 from benchmarks.peers.comparison import Comparison, save, skipped_lines, table
 from benchmarks.peers.registry import PEERS, Peer
 from benchmarks.peers.side_by_side import CASES, FULL, QUICK, compare
+from benchmarks.printable import wide_enough
 from benchmarks.report import PEERS as FILE
 from benchmarks.report.stacks import write_page
 
@@ -25,6 +26,7 @@ __all__ = ("Kind", "measure")
 _OUTPUT: Final = Path("tokenweir-results")
 _INTERRUPTED: Final = 130
 _PAGE: Final = "peers.html"
+_WIDTH_ELSEWHERE: Final = 140
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -57,7 +59,7 @@ def measure(
     peers = _peers(only or [])
     check_writable(output)
     chosen = [each for each in CASES if not case or Kind(each.name) in case]
-    console = Console()
+    console = wide_enough(Console(), _WIDTH_ELSEWHERE)
     with console.status("starting") as status:
         say = status.update if console.is_terminal else Console(stderr=True).print
         came = compare(peers, QUICK if quick else FULL, cases=chosen, quick=quick, say=say)

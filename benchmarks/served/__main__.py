@@ -12,10 +12,13 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 
+from benchmarks.printable import wide_enough
 from benchmarks.served import delay, firehose, memory, paced, stalled
 from benchmarks.served.report import Result, table, to_json
 
 __all__ = ("Case", "measure")
+
+_WIDTH_ELSEWHERE: Final = 140
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -51,7 +54,7 @@ def measure(
     """Measure the goals of the server beside its peers, over loopback, on two cores where there are two."""
     # As an exception it passes through what ends the servers.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    console = Console()
+    console = wide_enough(Console(), _WIDTH_ELSEWHERE)
     results: list[Result] = []
     for each in _CASES if case is Case.ALL else (case,):
         with console.status(f"measuring {each.value}"):

@@ -18,7 +18,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from benchmarks.printable import printable
+from benchmarks.printable import printable, wide_enough
 from benchmarks.results import CellResult, Results
 from benchmarks.summary.answers import answers, verdicts
 from benchmarks.summary.figures import figure, outcomes, seconds, share, short, spread
@@ -214,7 +214,7 @@ def _captions(scenario: str, cells: Sequence[CellResult]) -> Iterator[str]:
 
 def show(results: Results, console: Console) -> None:
     """Print for each scenario its question, its figures and the answer, and at last what to know of the whole run."""
-    console = _wide_enough(console)
+    console = wide_enough(console, _WIDTH_ELSEWHERE)
     for answer in answers(results):
         cells = [cell for cell in results.cells if cell.scenario == answer.scenario and (cell.repeats or cell.error)]
         console.print(f"\n[bold]{escape(answer.question)}[/]  ({escape(answer.scenario)})")
@@ -242,17 +242,13 @@ def _show_figures(scenario: str, cells: Sequence[CellResult], console: Console) 
         console.print(Padding(Text(line, style="dim"), (0, 0, 0, 1)))
 
 
-def _wide_enough(console: Console) -> Console:
-    return console if console.is_terminal else Console(file=console.file, width=_WIDTH_ELSEWHERE, no_color=True)
-
-
 def show_definitions(
     traces: Mapping[tuple[str, str], Sequence[Trace]], tool: str, slo: Slo | None, console: Console
 ) -> None:
     """Print the figures of one cell, that with the most streams, as `tool` defines them, with each formula."""
     from benchmarks.measures.definitions import LETTERS, as_table
 
-    console = _wide_enough(console)
+    console = wide_enough(console, _WIDTH_ELSEWHERE)
     if not traces:
         console.print(f"Nothing to print under the definitions of {tool}: no stream was traced.")
         return
