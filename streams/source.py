@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import cache
 from importlib.resources import files
-from itertools import chain, count, islice, repeat
+from itertools import chain, islice, repeat
 from os import PathLike
 from pathlib import Path
 from typing import Annotated, Any, Final, cast, overload
@@ -273,7 +273,7 @@ class _Numbers(Sequence[str]):
         return str(numbers) if isinstance(numbers, int) else tuple(map(str, numbers))
 
     def __iter__(self) -> Iterator[str]:
-        return map(str, count())
+        return map(int.__repr__, range(sys.maxsize))  # as str does, in half the time
 
 
 _NUMBERS: Final = _Numbers()
