@@ -165,10 +165,10 @@ class _Forwarding(Generic[T]):
 
         Returns:
             A future of what `write` returned and has to be awaited, of the terminal, or of None: the iterator was
-            closed. It raises what `write` raised.
+            closed, or woken for nothing, by a wait before this. It raises what `write` raised.
         """
         outcome = self._outcome = self._parking.begin_wait()
-        self._write_ready()
+        self._context.run(self._write_ready)
         return outcome
 
     def close(self) -> None:
@@ -188,7 +188,9 @@ class _Forwarding(Generic[T]):
             return
         try:
             found = self._write_until_found()
-        except Exception as error:  # whatever it is, it is for the caller of `forward`
+        except (KeyboardInterrupt, SystemExit):  # as a task does
+            raise
+        except BaseException as error:  # whatever it is, it is for the caller of `forward`
             if not outcome.done():  # to write may have cancelled the caller
                 outcome.set_exception(_raisable(error))
         else:
@@ -214,7 +216,7 @@ def _forget(found: Awaitable[object] | Terminal | None) -> None:
         found.close()
 
 
-def _raisable(error: Exception) -> Exception:
+def _raisable(error: BaseException) -> BaseException:
     """Return what a future can raise; as in a coroutine, StopIteration is an error."""
     if not isinstance(error, StopIteration):
         return error
@@ -300,7 +302,7 @@ class Batches(_Taking[T], AsyncIterator[list[T]]):
         or its awaitable raises. In whatever way this ends, the subscription ends with it.
 
         Args:
-            write: called on the loop in a copy of the caller's context, and not in the caller's task.
+            write: called on the loop in a copy of the caller's context, and mostly in no task.
 
         Raises:
             RuntimeError: somebody waits in this iterator already.
@@ -310,11 +312,15 @@ class Batches(_Taking[T], AsyncIterator[list[T]]):
         forwarding = _Forwarding(self._parking, self._thread, partial(self._take, self._max_items), write)
         outcome = forwarding.run()
         try:
-            while (found := await outcome) is not None:
+            while True:
+                found = await outcome
                 if isinstance(found, Terminal):
                     self._end(found)
                     return
-                await found
+                if found is not None:
+                    await found
+                if self._ended:
+                    return
                 outcome = forwarding.run()
         finally:
             forwarding.close()

@@ -580,10 +580,10 @@ class OverflowBuffer(Generic[T]):
             else:
                 result, on_ready = self._decide_unsettled(item, intake, now_ns, resume), None
         self._evicted = None
+        if on_ready is not None:  # first: an effect, of another thread it may be, can raise
+            on_ready()
         if self._effects:
             self._run_effects()
-        if on_ready is not None:
-            on_ready()
         return result
 
     def _end_wait(self) -> Callable[[], object] | None:

@@ -113,8 +113,8 @@ async def play(
         source: what to play, from its start.
         send: takes one token and waits until the next one may come; a sink's `send`, for example.
         offer: is asked first, if given: takes one token at once, or returns WOULD_SUSPEND, and `send` is awaited with
-            it; a sink's `next`, for example. It is called on the loop in a copy of the caller's context, and not in the
-            caller's task, which spares that task a turn for each token that finds room.
+            it; a sink's `next`, for example. It is called on the loop in a copy of the caller's context, and mostly in
+            no task, which spares the caller's a turn for each token that finds room.
         clock: times the tokens; None is the clock of the running loop.
 
     Returns:
@@ -242,7 +242,7 @@ class _Calls:
     def run(self, result: EmitResult | None) -> asyncio.Future[Token | EmitResult | None]:
         """Go on, with the result of what was sent. Returns a future of the token to send next, or of how it ended."""
         self._outcome = asyncio.get_running_loop().create_future()
-        self._step(result)
+        self._context.run(self._step, result)
         return self._outcome
 
     def cancel(self) -> None:
@@ -255,14 +255,7 @@ class _Calls:
         outcome = self._outcome
         try:
             step = self._steps.send(result)
-        except StopIteration as end:
-            if not outcome.done():  # an offer may have failed the stream, and that have cancelled the caller of `play`
-                outcome.set_result(end.value)
-        except Exception as error:  # whatever it is, it is for the caller of `play`
-            if not outcome.done():
-                outcome.set_exception(error)
-        else:
-            if outcome.done():
+            if outcome.done():  # an offer may have failed the stream, and that have cancelled the caller of `play`
                 return
             if step is None:
                 self._pending = self._call_soon(self._step, context=self._context)
@@ -270,6 +263,14 @@ class _Calls:
                 self._pending = self._clock.call_at(step, self._step_in_context)
             else:
                 outcome.set_result(step)
+        except StopIteration as end:
+            if not outcome.done():
+                outcome.set_result(end.value)
+        except (KeyboardInterrupt, SystemExit):  # as a task does
+            raise
+        except BaseException as error:  # whatever it is, it is for the caller of `play`
+            if not outcome.done():
+                outcome.set_exception(error)
 
 
 async def play_in_threads(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import threading
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from typing import Any
@@ -462,7 +463,9 @@ async def test_forward_that_is_cancelled_at_any_turn_cancels_and_writes_no_more(
     offer(sink, "a")
     for _ in range(turns):
         await asyncio.sleep(0)
-    await cancelled(forwarding)
+    forwarding.cancel()
+    await asyncio.wait([forwarding])
+    assert forwarding.cancelled()
     written = len(writer.batches)
     assert offer(sink, "b") == [FAIL_CANCELLED]
     await asyncio.sleep(0)
@@ -511,6 +514,58 @@ async def test_forward_ends_when_another_task_closes_the_iterator(settle: Settle
     await forwarding
     await batches.forward(Writer().write)
     assert sink.is_cancelled
+
+
+async def test_forward_ends_when_the_iterator_is_closed_while_a_write_makes_it_wait(settle: Settle) -> None:
+    batches, sink = open_batches()
+    writer = Writer()
+    writer.room = asyncio.Event()
+    forwarding = asyncio.ensure_future(batches.forward(writer.write))
+    sink.next("a")
+    await settle()
+    await batches.aclose()
+    writer.room.set()
+    await forwarding
+    assert writer.batches == [["a"]]
+
+
+async def test_forward_goes_on_when_a_wait_before_it_is_woken_late(settle: Settle) -> None:
+    batches, sink = open_batches()
+    await cancelled(anext(batches))
+    producing = threading.Thread(target=lambda: sink.next("a"))
+    producing.start()
+    producing.join()
+    writer = Writer()
+    forwarding = asyncio.ensure_future(batches.forward(writer.write))
+    await settle()
+    sink.next("b")
+    sink.complete()
+    await forwarding
+    assert writer.batches == [["a"], ["b"]]
+
+
+async def test_cancellation_that_a_write_raises_is_for_the_caller(settle: Settle) -> None:
+    batches, sink = open_batches()
+
+    def write(items: list[str]) -> None:
+        raise asyncio.CancelledError
+
+    forwarding = asyncio.ensure_future(batches.forward(write))
+    await settle()
+    sink.next("a")
+    await asyncio.wait([forwarding])
+    assert forwarding.cancelled()
+
+
+async def test_interruption_of_a_write_passes_through_the_loop() -> None:
+    batches, sink = open_batches()
+
+    def write(items: list[str]) -> None:
+        raise KeyboardInterrupt
+
+    sink.next("a")
+    with pytest.raises(KeyboardInterrupt):
+        await batches.forward(write)
 
 
 async def test_forward_is_refused_while_another_waits_and_leaves_it_alone(settle: Settle) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import ContextVar
 from itertools import islice, pairwise
@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from streams.clock import TimerHandle
 from streams.errors import SourceFailure
 from streams.pacing import MAX_TOKENS_PER_TURN, play, play_in_threads, schedule_ns
 from streams.source import Gaps, Pacing, Token, TokenSource, parse_source
@@ -250,6 +251,34 @@ async def test_offer_may_cancel_the_task_that_plays(then: str) -> None:
     await asyncio.wait([task])
     assert task.cancelled()
     assert clock.scheduled_count == 0
+
+
+async def test_cancellation_that_an_offer_raises_is_for_the_caller() -> None:
+    def offer(token: Token) -> None:
+        raise asyncio.CancelledError
+
+    clock = VirtualClock()
+    task = asyncio.create_task(play(counted(3, ttft_ms=100), Collector().send, offer=offer, clock=clock))
+    await clock.run_until_idle()
+    await asyncio.wait([task])
+    assert task.cancelled()
+
+
+async def test_interruption_of_an_offer_passes_through() -> None:
+    def offer(token: Token) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        await play(counted(3), Collector().send, offer=offer)
+
+
+async def test_play_raises_what_its_clock_raises() -> None:
+    class Stopped(VirtualClock):
+        def call_at(self, due_ns: int, callback: Callable[[], object]) -> TimerHandle:
+            raise LookupError("the clock has stopped")
+
+    with pytest.raises(LookupError, match="the clock has stopped"):
+        await play(counted(3, rate=20), Collector().send, offer=Collector().take, clock=Stopped())
 
 
 async def test_play_offers_in_the_context_of_its_caller() -> None:
