@@ -204,16 +204,17 @@ class Session:
     def _write(self, tokens: list[Token]) -> Awaitable[None] | None:
         taken_ns = self._last_write_ns = time.monotonic_ns()
         self._observe_residence(taken_ns - tokens[0].emitted_ns)
-        taking = self._outlet.tokens(tokens, taken_ns)
-        return self._read_slowly(taking, len(tokens)) if self._reads_slowly else taking
+        if self._reads_slowly:
+            return self._write_to_slow_reader(tokens, taken_ns)
+        return self._outlet.tokens(tokens, taken_ns)
 
-    async def _read_slowly(self, taking: Awaitable[None] | None, count: int) -> None:
+    async def _write_to_slow_reader(self, tokens: list[Token], taken_ns: int) -> None:
         """Be a reader that takes `reader_rate` tokens a second; a wait for tokens starts its schedule anew."""
-        if taking is not None:
+        if (taking := self._outlet.tokens(tokens, taken_ns)) is not None:
             await taking
         now_ns = self._clock.now_ns()
         self._next_take_ns = max(self._next_take_ns, now_ns - _READER_SLACK_NS) + round(
-            count * 1e9 / self._parameters.reader_rate
+            len(tokens) * 1e9 / self._parameters.reader_rate
         )
         if self._next_take_ns > now_ns:
             await sleep_until(self._clock, self._next_take_ns)
