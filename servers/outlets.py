@@ -69,12 +69,10 @@ class ResponseOutlet(_SocketOutlet):
     def _write(self, data: bytes) -> Awaitable[None] | None:
         tail = self._tail
         has_taken = tail.put(data)
-        if has_taken:
+        if not self._waits:
+            tail.check_unsent()
             return None
-        if self._waits:
-            return tail.wait_taken()
-        tail.check_unsent()
-        return None
+        return None if has_taken else tail.wait_taken()
 
     async def end(self, statistics: Mapping[str, Any]) -> None:
         """Write what comes after the last token."""
