@@ -11,7 +11,7 @@ from typing import Any
 
 from streams.arguments import shown
 
-__all__ = ("LOOK_AGAIN_S", "LoopThread", "report_undeliverable", "start_task")
+__all__ = ("LOOK_AGAIN_S", "LoopThread", "pass_on", "report_undeliverable", "start_task")
 
 LOOK_AGAIN_S = 1.0
 """How often a thread that waits for an event loop looks whether that loop has been closed."""
@@ -85,6 +85,18 @@ def start_task(
     _RUNNING.add(task)
     task.add_done_callback(_RUNNING.discard)
     return task
+
+
+def pass_on(error: BaseException, outcome: asyncio.Future[Any]) -> None:
+    """Let what a callback raised be raised where `outcome` is awaited; nowhere if nobody awaits it any more.
+
+    Raises:
+        KeyboardInterrupt, SystemExit: `error` is one; as from a task it goes through the loop.
+    """
+    if isinstance(error, KeyboardInterrupt | SystemExit):
+        raise error
+    if not outcome.done():
+        outcome.set_exception(error)
 
 
 def report_undeliverable(error: BaseException) -> None:

@@ -13,7 +13,7 @@ from contextvars import copy_context
 from functools import partial
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from streams.affinity import LoopThread
+from streams.affinity import LoopThread, pass_on
 from streams.overflow import Terminal
 from streams.strategy import positive_int
 
@@ -188,13 +188,10 @@ class _Forwarding(Generic[T]):
             return
         try:
             found = self._write_until_found()
-        except (KeyboardInterrupt, SystemExit):  # as a task does
-            raise
         except BaseException as error:  # whatever it is, it is for the caller of `forward`
-            if not outcome.done():  # to write may have cancelled the caller
-                outcome.set_exception(_raisable(error))
+            pass_on(_raisable(error), outcome)
         else:
-            if outcome.done():
+            if outcome.done():  # to write may have cancelled the caller
                 _forget(found)
             elif found is not None:
                 outcome.set_result(found)

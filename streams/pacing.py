@@ -21,6 +21,7 @@ from itertools import chain, count, islice, repeat
 from random import Random
 from typing import Final
 
+from streams.affinity import pass_on
 from streams.arguments import positive_int
 from streams.clock import Clock, LoopClock, TimerHandle, sleep_until
 from streams.errors import SourceFailure
@@ -266,11 +267,8 @@ class _Calls:
         except StopIteration as end:
             if not outcome.done():
                 outcome.set_result(end.value)
-        except (KeyboardInterrupt, SystemExit):  # as a task does
-            raise
         except BaseException as error:  # whatever it is, it is for the caller of `play`
-            if not outcome.done():
-                outcome.set_exception(error)
+            pass_on(error, outcome)
 
 
 async def play_in_threads(
