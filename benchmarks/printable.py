@@ -18,6 +18,6 @@ def printable(text: str) -> str:
     return "".join(character if character.isprintable() else "?" for character in text)
 
 
-def wide_enough(console: Console, width: int) -> Console:
+def wide_enough(console: Console, width: int = 140) -> Console:
     """Return a console of `width` characters, without colours, where there is no terminal to say how wide it is."""
     return console if console.is_terminal else type(console)(file=console.file, width=width, no_color=True)

@@ -26,7 +26,6 @@ __all__ = ("Kind", "measure")
 _OUTPUT: Final = Path("tokenweir-results")
 _INTERRUPTED: Final = 130
 _PAGE: Final = "peers.html"
-_WIDTH_ELSEWHERE: Final = 140
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -59,7 +58,7 @@ def measure(
     peers = _peers(only or [])
     check_writable(output)
     chosen = [each for each in CASES if not case or Kind(each.name) in case]
-    console = wide_enough(Console(), _WIDTH_ELSEWHERE)
+    console = wide_enough(Console())
     with console.status("starting") as status:
         say = status.update if console.is_terminal else Console(stderr=True).print
         came = compare(peers, QUICK if quick else FULL, cases=chosen, quick=quick, say=say)

@@ -15,9 +15,11 @@ from rich.text import Text
 
 from benchmarks.results import ResultsError, write_whole
 
-__all__ = ("FORMAT", "VERSION", "Comparison", "Row", "Skipped", "load", "save", "skipped_lines", "table")
+__all__ = ("FORMAT", "OURS", "VERSION", "Comparison", "Row", "Skipped", "load", "save", "skipped_lines", "table")
 
 FORMAT: Final = "tokenweir-peers"
+OURS: Final = "tokenweir"
+"""The stack of our own contenders."""
 VERSION: Final = 1
 
 

@@ -18,6 +18,7 @@ from typing import Final
 
 from benchmarks.environment import environment
 from benchmarks.load.self_check import SHARE_LIMIT
+from benchmarks.peers.comparison import OURS as OUR_STACK
 from benchmarks.peers.comparison import Comparison, Row, Skipped
 from benchmarks.peers.failures import in_words
 from benchmarks.peers.registry import Peer, Stack
@@ -27,7 +28,6 @@ from benchmarks.served.contenders import FLUX, OURS, Contender
 
 __all__ = ("CASES", "FULL", "QUICK", "Case", "Sample", "Size", "compare")
 
-_OURS: Final = "tokenweir"
 _JVM_OR_NODE: Final = frozenset({Stack.SPRING_MVC, Stack.SPRING_WEBFLUX, Stack.NODE})
 _SPRING: Final = frozenset({Stack.SPRING_MVC, Stack.SPRING_WEBFLUX})
 
@@ -235,7 +235,7 @@ def _row(case: Case, contender: Contender, peer: Peer | None, samples: _Samples)
     return Row(
         case=case.name,
         contender=contender.name,
-        stack=_OURS if peer is None else peer.stack.value,
+        stack=OUR_STACK if peer is None else peer.stack.value,
         unit=case.unit,
         values=values,
         value=_median_of([value for value in values if value is not None]),

@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-from benchmarks.peers.comparison import Comparison, Row, Skipped, load
+from benchmarks.peers.comparison import OURS, Comparison, Row, Skipped, load
 from benchmarks.report.bars import measured
 from benchmarks.report.columns import Figure, number, shown
 from benchmarks.report.document import document, folded, section
@@ -17,9 +17,6 @@ from benchmarks.report.tables import facts, scrolled
 from benchmarks.results import ResultsError, write_whole
 
 __all__ = ("OURS", "page", "section_of", "write_page")
-
-OURS: Final = "tokenweir"
-"""The stack of our own contenders."""
 
 _KEY: Final = "stacks"
 _TITLE: Final = "Against other stacks"

@@ -18,7 +18,6 @@ from benchmarks.served.report import Result, table, to_json
 
 __all__ = ("Case", "measure")
 
-_WIDTH_ELSEWHERE: Final = 140
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
@@ -54,7 +53,7 @@ def measure(
     """Measure the goals of the server beside its peers, over loopback, on two cores where there are two."""
     # As an exception it passes through what ends the servers.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
-    console = wide_enough(Console(), _WIDTH_ELSEWHERE)
+    console = wide_enough(Console())
     results: list[Result] = []
     for each in _CASES if case is Case.ALL else (case,):
         with console.status(f"measuring {each.value}"):

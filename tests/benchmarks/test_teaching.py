@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
@@ -27,7 +26,6 @@ from streams.strategy import BackpressureStrategy
 __all__ = ()
 
 SVG: Final = "{http://www.w3.org/2000/svg}"
-BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
 SCRIPT: Final = Path(player.__file__).with_name("player.js").read_text("utf-8")
 STYLE: Final = Path(player.__file__).with_name("player.css").read_text("utf-8")
 DROP: Final = parse_marbles([("strategy", "drop"), ("count", "6")])
@@ -377,18 +375,6 @@ window.heard = heard;
 window.leave = widget.render({ model, el: document.querySelector("main") });
 document.body.dataset.ready = "";
 </script>"""
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    sync_api: Any = pytest.importorskip("playwright.sync_api", reason="pip install playwright")
-    path = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-    if path is None:
-        pytest.skip("no Chromium was found: apt-get install chromium")
-    with sync_api.sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
-        yield chromium
-        chromium.close()
 
 
 class Host:
