@@ -10,8 +10,11 @@ from typing import Any
 
 import pytest
 
+from servers.outlets import ResponseOutlet
+from servers.profiles import PROFILES, StreamIdentity
 from servers.response import MAX_BATCH, BufferSizes, SocketTail, TooMuchUnsentError
 from servers.settings import ServerSettings
+from streams.source import Token
 from tests.servers.serving import Journal, RawClient, Server, until
 
 __all__ = ()
@@ -221,6 +224,20 @@ async def test_tail_of_a_client_that_has_gone_is_closed_and_empty() -> None:
     tail.check_unsent()
 
     assert (tail.is_open, tail.unsent_bytes) == (False, 0)
+
+
+def test_write_that_nobody_waits_for_is_looked_at_also_where_the_transport_may_hold_more() -> None:
+    class Roomy:
+        def put(self, data: bytes) -> bool:
+            return True
+
+        def check_unsent(self) -> None:
+            raise TooMuchUnsentError("looked")
+
+    encoder = PROFILES["text"](StreamIdentity("s1"))
+    outlet = ResponseOutlet(Roomy(), BufferSizes(), encoder, None, waits=False)  # type: ignore[arg-type]
+    with pytest.raises(TooMuchUnsentError, match="looked"):
+        outlet.tokens([Token(0, "a", 0, 0)], 0)
 
 
 async def test_wait_given_up_before_the_connection_is_lost_leaves_no_error_to_nobody() -> None:
