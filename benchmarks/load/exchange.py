@@ -83,8 +83,14 @@ _OUTCOMES: Final[Mapping[tuple[_Phase, _End], Outcome | None]] = {
 """What an end is in each phase; None: the bytes decide. A refusal is what its head says, whatever ends it."""
 
 
+_Take = Callable[[bytes, int], None]
+"""Takes bytes that came, and when they did."""
+
+
 class Exchange(asyncio.BaseProtocol):
     """What every reader shares. A reader hands each piece to `take`, and may look at what is body in `take_body`.
+
+    `take` is the way of the phase: in mid-stream, for a reader that does not look at the body, the short one.
 
     Args:
         order: what is asked, and how.
@@ -104,13 +110,14 @@ class Exchange(asyncio.BaseProtocol):
         self._request: Request = request_of(order)
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._phase = _Phase.HEAD
         self._head_data = b""
-        self._keep: Callable[[bytes, int], None] = Kept(self.capture, order.max_kept_bytes, self._fill).take
+        self._kept = Kept(self.capture, order.max_kept_bytes, self._fill)
+        self._keep: _Take = self._kept.take
         self._tally = None if counted is None else Tally(order, counted)
         self._last: LastBytes | Closing | None = None  # of a stream
         self._ended_ns = 0  # while ENDING: when the last byte came, as it seems
         self._refusal = (Outcome.REFUSED, "")  # while REFUSAL
+        self._enter(_Phase.HEAD)
 
     @property
     def has_stream(self) -> bool:
@@ -150,13 +157,18 @@ class Exchange(asyncio.BaseProtocol):
 
     # ------------------------------------------------------------------ what comes
 
-    def take(self, data: bytes, now_ns: int) -> None:
-        """Take bytes that came at `now_ns`."""
-        if self._phase is _Phase.HEAD:
-            data = self._take_head(data, now_ns)
-            if not data:
-                return
-        self.take_body(data, now_ns)
+    def _enter(self, phase: _Phase) -> None:
+        self._phase = phase
+        self.take: _Take = self._take_first if phase is _Phase.HEAD else self.take_body
+        """Takes bytes that came, and the time when they did."""
+        is_chunked = isinstance(self._last, LastBytes) and self._last.is_chunked
+        looks_at_body = self._tally is not None or type(self).take_body is not Exchange.take_body
+        if phase is _Phase.STREAM and is_chunked and not looks_at_body:
+            self.take = self._kept.middle(self.take_body)
+
+    def _take_first(self, data: bytes, now_ns: int) -> None:
+        if rest := self._take_head(data, now_ns):
+            self.take_body(rest, now_ns)
 
     def _take_head(self, data: bytes, now_ns: int) -> bytes:
         """Return what is behind the head, if it has come whole."""
@@ -176,15 +188,16 @@ class Exchange(asyncio.BaseProtocol):
         self.capture.status, self.capture.headers = head.status, head.headers
         refusal = wrong_answer(head, self._order, self._request.accept)
         if refusal is not None:
-            self._phase, self._refusal = _Phase.REFUSAL, refusal
+            self._refusal = refusal
+            self._enter(_Phase.REFUSAL)
             return
-        self._phase = _Phase.STREAM
         if self._tally is not None:
             self._keep = self._tally.take
         if self._order.transport is Transport.WEBSOCKET:
             self._last = Closing(self._answer)
         else:
             self._last = LastBytes(head.headers, self.capture.pieces if self._tally is None else None)
+        self._enter(_Phase.STREAM)
 
     def take_body(self, data: bytes, now_ns: int) -> None:
         """Keep or count bytes behind the head, and see whether they are the last."""
@@ -196,14 +209,15 @@ class Exchange(asyncio.BaseProtocol):
                 self._finish(_End.WHOLE, "", now_ns)
             return
         if self._phase is _Phase.ENDING:
-            self._phase = _Phase.STREAM  # it only seemed so
+            self._enter(_Phase.STREAM)  # it only seemed so
         assert self._last is not None
         if self._last.seems_to_end(data) and self._phase is _Phase.STREAM:
             self._seem_to_end(now_ns)
 
     def _seem_to_end(self, now_ns: int) -> None:
         """Wait a little for a server that says that it closes; look through the framing of any other."""
-        self._phase, self._ended_ns = _Phase.ENDING, now_ns
+        self._ended_ns = now_ns
+        self._enter(_Phase.ENDING)
         if "close" in self.capture.headers.get("connection", "").lower():
             asyncio.get_running_loop().call_later(_GRACE_S, self._confirm, now_ns)
         else:
@@ -219,7 +233,7 @@ class Exchange(asyncio.BaseProtocol):
         elif ends:
             self._finish(_End.WHOLE, "", ended_ns)
         else:
-            self._phase = _Phase.STREAM
+            self._enter(_Phase.STREAM)
 
     def _settle(self, ended_ns: int) -> None:
         if self._phase is _Phase.ENDING and self._ended_ns == ended_ns:
@@ -272,7 +286,7 @@ class Exchange(asyncio.BaseProtocol):
             if self._tally is not None and self.has_stream:
                 outcome = self._tally.close(body_complete=self._is_whole(outcome)) or outcome or Outcome.CUT
         capture.outcome, capture.detail, capture.times.ended_ns = outcome, detail, ended_ns
-        self._phase = _Phase.OVER
+        self._enter(_Phase.OVER)
         self.over.set()
         self.close()
 
