@@ -95,6 +95,9 @@ def run(
         int | None,
         typer.Option(min=1, max=1000, help="Times that every cell is measured; default: as the preset says."),
     ] = None,
+    clients: Annotated[
+        int, typer.Option(min=1, max=64, help="Processes that share the streams of each cell, a core for each.")
+    ] = 1,
     seed: Annotated[int, typer.Option(min=0, help="Of the order of cells and of scheduled arrivals.")] = 0,
     slo: Annotated[
         str | None, typer.Option(help="Limits of a good stream, in ms: ttft=200,itl=50,delay=100 (one or more).")
@@ -115,7 +118,7 @@ def run(
 
     from benchmarks.running.run import Order
 
-    order = Order(chosen.name, scenarios, repeats or chosen.repeats, seed, wanted, _command())
+    order = Order(chosen.name, scenarios, repeats or chosen.repeats, seed, wanted, command=_command(), clients=clients)
     console = Console()
     came = _measured(order)
     _write(came.results, output, with_report=report)
@@ -257,6 +260,7 @@ def url(
     ] = "fast",
     timeout_s: Annotated[float, typer.Option(min=0.001, help="For each stream, first byte to last.")] = 60.0,
     max_stream_mib: Annotated[int, typer.Option(min=1, help="A stream that sends more is ended as too long.")] = 256,
+    clients: Annotated[int, typer.Option(min=1, max=64, help="Processes that share the streams, a core for each.")] = 1,
     verify: Annotated[
         bool, typer.Option("--verify/--no-verify", help="Whether an https certificate must be valid.")
     ] = True,
@@ -296,6 +300,7 @@ def url(
             repeats,
             verify,
             max_stream_mib,
+            clients,
         )
         if recording is not None:
             check_recording_path(recording, force=force)

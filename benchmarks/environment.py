@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import platform
 import subprocess
-from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
@@ -41,7 +40,7 @@ def environment() -> dict[str, Any]:
         "system": platform.platform(),
         "cpu": _cpu_model(),
         "cpu_count": os.cpu_count(),
-        "cores": asdict(cores()),
+        "cores": {"server": cores().server, "client": cores().client},
         "packages": {name: _version(name) for name in _PACKAGES},
         "node": _printed_by("node", "--version"),
         "java": _printed_by("java", "--version"),

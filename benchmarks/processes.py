@@ -30,6 +30,7 @@ from benchmarks.interrupts import held
 
 __all__ = (
     "HAS_PROC",
+    "Cores",
     "ServerProcess",
     "allow_many_files",
     "cores",
@@ -115,7 +116,7 @@ class ServerProcess:
 
     def pin(self, number: int) -> None:
         """Run it on one core from now on, as `on_core`. Nothing where it cannot be."""
-        core = _core(number)
+        core = cores().of(number)
         if core is None or not HAS_PROC:
             return
         for thread in Path(f"/proc/{self._process.pid}/task").iterdir():
@@ -220,23 +221,44 @@ def _stop_all(servers: Sequence[ServerProcess]) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Cores:
-    server: int | None
-    client: int | None
+class Cores:
+    """Which of the machine's cores are used for what.
+
+    Attributes:
+        server: the server's; None: the system cannot pin, or has one core only.
+        clients: those of load clients, the first client's first; empty as above.
+    """
+
+    server: int | None = None
+    clients: tuple[int, ...] = ()
+
+    @property
+    def client(self) -> int | None:
+        """The core of a client that is alone."""
+        return self.clients[0] if self.clients else None
+
+    def of(self, number: int) -> int | None:
+        """Return the core of the server (0) or of a client (from 1); clients for whom no core is left share them."""
+        if number == 0 or not self.clients:
+            return self.server
+        return self.clients[(number - 1) % len(self.clients)]
 
 
-def cores() -> _Cores:
-    """Say which cores are used: None where the system cannot pin, or has one core only."""
+def cores() -> Cores:
+    """Say which cores are used, of those that this process may run on."""
     if not hasattr(os, "sched_getaffinity"):
-        return _Cores(None, None)
-    available = sorted(os.sched_getaffinity(0))
-    return _Cores(available[0], available[1]) if len(available) > 1 else _Cores(None, None)
+        return Cores()
+    server, *clients = sorted(os.sched_getaffinity(0))
+    return Cores(server, tuple(clients)) if clients else Cores()
 
 
 @contextmanager
 def on_core(number: int) -> Generator[None]:
-    """Run this thread and what it starts on one core: 0 is the server's, 1 the client's. Nothing where it cannot be."""
-    core = _core(number)
+    """Run this thread and what it starts on one core: 0 is the server's, the others are clients'.
+
+    Nothing where it cannot be.
+    """
+    core = cores().of(number)
     if core is None:
         yield
         return
@@ -246,11 +268,6 @@ def on_core(number: int) -> Generator[None]:
         yield
     finally:
         os.sched_setaffinity(0, before)
-
-
-def _core(number: int) -> int | None:
-    chosen = cores()
-    return (chosen.server, chosen.client)[number]
 
 
 def allow_many_files() -> None:

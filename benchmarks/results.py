@@ -43,8 +43,8 @@ class ClientCheck(msgspec.Struct, kw_only=True):
     """Whether the load client was the limit.
 
     Attributes:
-        cpu_share: of one core, while it measured.
-        lag_p99_ms: how late its event loop was.
+        cpu_share: of one core, while it measured; of the busiest if there were several clients.
+        lag_p99_ms: how late its event loop was; the latest one's if there were several.
         lag_max_ms: the same, at worst.
         bound: whether the figures may be the client's and not the server's: it was the limit, or it was held up.
         reason: why it is held to be, in words; empty if it is not.
@@ -172,6 +172,7 @@ class Results(msgspec.Struct, kw_only=True):
         command: what was typed.
         preset: the scenarios that were run.
         environment: machine, versions, commit, cores.
+        clients: load client processes that shared the streams of each cell.
         questions: name of a scenario -> its question.
         definitions: name of a measure -> {"title", "unit", "formula", "better"}.
         null_run: the client's own floor; null if it was not taken.
@@ -186,6 +187,7 @@ class Results(msgspec.Struct, kw_only=True):
     command: str = ""
     preset: str = ""
     environment: dict[str, Any] = {}
+    clients: int = 1
     questions: dict[str, str] = {}
     definitions: dict[str, dict[str, str]] = {}
     null_run: NullRun | None = None

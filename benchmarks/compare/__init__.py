@@ -76,7 +76,7 @@ def compare(
     unknown = [name for name in gates if name not in measures]
     if unknown:
         raise ValueError(f"gates must name measures, of {', '.join(measures)}; got {', '.join(unknown)}")
-    differences = environment_differences(a.environment, b.environment)
+    differences = environment_differences(a, b)
     if differences and not force:
         raise DifferentEnvironmentsError(differences)
     pairs, apart = matched(a, b, force=force)

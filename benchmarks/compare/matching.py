@@ -37,9 +37,10 @@ class DifferentEnvironmentsError(ValueError):
         super().__init__(f"the two runs were made in different environments ({named}); --force compares them anyway")
 
 
-def environment_differences(a: Mapping[str, Any], b: Mapping[str, Any]) -> list[str]:
-    """Name what differs, one line each; nothing: the environments are the same but for the commit."""
-    return _differences(a, b, _MAY_DIFFER)
+def environment_differences(a: Results, b: Results) -> list[str]:
+    """Name what differs, one line each, the commit left out; nothing: the same environment, and as many clients."""
+    before, after = ({**each.environment, "load clients": each.clients} for each in (a, b))
+    return _differences(before, after, _MAY_DIFFER)
 
 
 def _differences(a: Mapping[str, Any], b: Mapping[str, Any], but: set[str]) -> list[str]:

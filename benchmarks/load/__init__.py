@@ -11,6 +11,7 @@ control      how far a load is, and how it is ended early
 self_check   whether the client was the limit
 client       whole loads on one loop
 worker       a client in a process of its own
+group        several clients that do one load together
 null         a server that only sends, to learn what the client can do at most
 """
 

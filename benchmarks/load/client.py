@@ -87,23 +87,28 @@ class _Drive:
         self._has_to_end = False
 
     async def run(self) -> LoadRun:
+        begins_ns = self._order.share.begins_ns
+        if begins_ns is not None:
+            await _sleep_until(begins_ns)
         before = Usage.now()
-        self._began_s, self._began_ns = self._loop.time(), before.at_ns
+        # A client that is late for a load that others have begun is so for its first requests, too.
+        self._began_ns = before.at_ns if begins_ns is None else begins_ns
+        began_s = self._loop.time() - (before.at_ns - self._began_ns) / 1e9
         window_s = self._order.window_s
-        self._window_ends_s = None if window_s is None else self._began_s + window_s
+        self._window_ends_s = None if window_s is None else began_s + window_s
         self._window_ends_ns = None if window_s is None else self._began_ns + round(window_s * 1e9)
         async with asyncio.TaskGroup() as self._group:
             if isinstance(self._order.load, Closed):
                 self._start_closed(self._order.load)
             else:
-                self._start(self._ask_by_schedule(offsets_s(self._order.load)))
+                self._start(self._ask_by_schedule(self._order.share.taken(offsets_s(self._order.load))))
         after = Usage.now()
         captures = [exchange.capture for exchange in self._exchanges]
         captures.sort(key=lambda capture: capture.times.scheduled_ns)
         return LoadRun(
             captures=captures,
             counted=self._counted,
-            began_ns=before.at_ns,
+            began_ns=self._began_ns,
             ended_ns=max((capture.times.ended_ns or 0 for capture in captures), default=after.at_ns),
             client=judged(before, after, *self._watch.lags_ms(before.at_ns, after.at_ns)),
         )
@@ -127,8 +132,11 @@ class _Drive:
     # ------------------------------------------------------------------ when requests are made
 
     def _start_closed(self, load: Closed) -> None:
-        shared = None if load.requests is None else iter(range(load.requests))
-        for number in range(load.connections):
+        numbers = list(self._order.share.taken(range(load.connections)))
+        shared = None
+        if load.requests is not None:  # dealt out to all connections in turn, whichever client's they are
+            shared = iter(range(sum(len(range(number, load.requests, load.connections)) for number in numbers)))
+        for number in numbers:
             offset_ns = round(number * load.ramp_s / load.connections * 1e9)
             self._start(self._ask_again(self._began_ns + offset_ns, iter(range(1)) if shared is None else shared))
 
@@ -148,11 +156,9 @@ class _Drive:
             self._start(self._ask(due_ns))
 
     async def _sleep_until(self, due_ns: int) -> None:
-        """Wait, but not beyond the window. Again if need be: some loops' timers are up to 1 ms early."""
+        """Wait, but not beyond the window."""
         ends_ns = self._window_ends_ns
-        until_ns = due_ns if ends_ns is None else min(due_ns, ends_ns)
-        while (wait_ns := until_ns - time.monotonic_ns()) > 0:  # noqa: ASYNC110 - it is a time that is waited for
-            await asyncio.sleep(wait_ns / 1e9)
+        await _sleep_until(due_ns if ends_ns is None else min(due_ns, ends_ns))
 
     # ------------------------------------------------------------------ one request
 
@@ -189,6 +195,12 @@ class _Drive:
                 exchange.leave()
             else:
                 exchange.give_up(timeout_s)
+
+
+async def _sleep_until(due_ns: int) -> None:
+    """Wait, again if need be: some loops' timers are up to 1 ms early."""
+    while (wait_ns := due_ns - time.monotonic_ns()) > 0:  # noqa: ASYNC110 - it is a time that is waited for
+        await asyncio.sleep(wait_ns / 1e9)
 
 
 class _Connector:

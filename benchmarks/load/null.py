@@ -22,8 +22,7 @@ from urllib.parse import parse_qs, urlsplit
 import numpy as np
 
 from benchmarks.load.client import run
-from benchmarks.load.plan import LoadOrder, Mode
-from benchmarks.load.worker import LoadWorker
+from benchmarks.load.plan import Client, LoadOrder, Mode
 from benchmarks.processes import running
 from benchmarks.results import NullRun
 from benchmarks.scenarios.cells import Transport
@@ -55,15 +54,15 @@ _LAST_CHUNK: Final = b"0\r\n\r\n"
 # --- What is measured ----------------------------------------------------------------------------------------------
 
 
-def null_run(worker: LoadWorker) -> NullRun:
+def null_run(client: Client) -> NullRun:
     """Measure the client against a server that costs next to nothing. Blocks for two to three seconds.
 
     Raises:
         RuntimeError: the server or the client failed.
     """
     with running(COMMAND) as server:
-        counted, checked = _tokens_per_s(worker, server.port, "count"), _tokens_per_s(worker, server.port, "check")
-        (paced,) = worker.drive_all([LoadOrder(host=_HOST, port=server.port, target=_PACED_TARGET)])
+        counted, checked = _tokens_per_s(client, server.port, "count"), _tokens_per_s(client, server.port, "check")
+        (paced,) = client.drive_all([LoadOrder(host=_HOST, port=server.port, target=_PACED_TARGET)])
     trace = parse(paced.captures[0], profile="completion", transport=Transport.SSE)
     _expect(trace.outcome is Outcome.COMPLETED, f"the paced stream: {trace.outcome.value} {trace.detail}")
     return NullRun(
@@ -73,9 +72,9 @@ def null_run(worker: LoadWorker) -> NullRun:
     )
 
 
-def _tokens_per_s(worker: LoadWorker, port: int, mode: Mode) -> float:
+def _tokens_per_s(client: Client, port: int, mode: Mode) -> float:
     target = f"/firehose?count={_FIREHOSE_TOKENS}"
-    (done,) = worker.drive_all([LoadOrder(host=_HOST, port=port, target=target, mode=mode)])
+    (done,) = client.drive_all([LoadOrder(host=_HOST, port=port, target=target, mode=mode)])
     counted = done.counted
     assert counted is not None  # neither mode captures
     complete = counted.tokens == _FIREHOSE_TOKENS and not (counted.missing or counted.duplicates)

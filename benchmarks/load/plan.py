@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from typing import Final, Literal
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Final, Literal, Protocol, TypeVar
 
 import msgspec
 
@@ -14,7 +15,9 @@ from benchmarks.scenarios.readers import FAST, Fast, Leaving, Paced, ReaderProfi
 from benchmarks.traces.captures import Capture
 from streams.arguments import positive_int, positive_seconds, shown
 
-__all__ = ("SLOW_RECEIVE_BUFFER_BYTES", "Counted", "LoadOrder", "LoadRun", "Mode")
+__all__ = ("SLOW_RECEIVE_BUFFER_BYTES", "Client", "Counted", "LoadOrder", "LoadRun", "Mode", "Share")
+
+T = TypeVar("T")
 
 Mode = Literal["capture", "count", "check"]
 
@@ -29,6 +32,33 @@ _HOST: Final = re.compile(rb"[0-9A-Za-z_.:%-]+")
 _TARGET: Final = re.compile(r"/[!-~]*")
 _HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE: Final = re.compile(r"[\t -~\x80-\xff]*")
+
+
+class Share(msgspec.Struct, frozen=True, kw_only=True):
+    """What one of several clients does of a load that they do together.
+
+    Attributes:
+        number: of this client, from 0.
+        of: how many clients there are; each has every `of`-th connection, or scheduled request, from its number on.
+            The requests of a closed loop go with the connections: as many as if these took turns.
+        begins_ns: when the load begins for all of them, on `time.monotonic_ns()`; None: at once.
+
+    Raises:
+        ValueError: there is no such client.
+    """
+
+    number: int = 0
+    of: int = 1
+    begins_ns: int | None = None
+
+    def __post_init__(self) -> None:
+        positive_int("of", self.of)
+        if not 0 <= self.number < self.of:
+            raise ValueError(f"number must be from 0 to {self.of - 1}; got {shown(self.number)}")
+
+    def taken(self, things: Iterable[T]) -> Iterator[T]:
+        """Yield this client's ones."""
+        return islice(things, self.number, None, self.of)
 
 
 class LoadOrder(msgspec.Struct, frozen=True, kw_only=True):
@@ -47,6 +77,7 @@ class LoadOrder(msgspec.Struct, frozen=True, kw_only=True):
             for any other event stream. On a WebSocket it is not looked at: its messages are those of ndjson.
         reader: how the answers are read.
         load: how many requests, and when. Thousands at the same moment find the server's backlog full: use `ramp_s`.
+        share: what of it this client does.
         window_s: after so many seconds the client leaves; None: when all streams have ended.
         mode: capture keeps all bytes with their times. count only counts tokens, and check also looks at each index
             (profiles completion and ndjson, and a WebSocket; all but plain completion need trace=1): nothing is kept.
@@ -72,6 +103,7 @@ class LoadOrder(msgspec.Struct, frozen=True, kw_only=True):
     profile: str = "completion"
     reader: ReaderProfile = FAST
     load: Load = Closed()
+    share: Share = Share()
     window_s: float | None = None
     mode: Mode = "capture"
     timeout_s: float = 60.0
@@ -199,3 +231,15 @@ class LoadRun(msgspec.Struct, kw_only=True):
     began_ns: int
     ended_ns: int
     client: ClientCheck
+
+
+class Client(Protocol):
+    """Whoever does orders: one load client process, or several together."""
+
+    def drive_all(self, orders: Sequence[LoadOrder]) -> list[LoadRun]:
+        """Do all of them side by side, and wait. Blocks. What goes wrong with a stream is in its capture.
+
+        Raises:
+            WorkerError: the client died, or could not do it.
+        """
+        ...

@@ -16,15 +16,16 @@ import numpy as np
 
 from benchmarks.results import ClientCheck
 
-__all__ = ("LAG_LIMIT_MS", "SHARE_LIMIT", "LoopWatch", "Usage", "judged", "undisturbed")
+__all__ = ("LAG_LIMIT_MS", "SHARE_LIMIT", "SHORTEST_NS", "LoopWatch", "Usage", "judged", "undisturbed")
 
 SHARE_LIMIT: Final = 0.9
 """A client that used more of its core than this may have been the limit."""
 LAG_LIMIT_MS: Final = 10.0
 """So may one whose loop was later than this one time in a hundred."""
+SHORTEST_NS: Final = 100_000_000
+"""Less is all connecting and asking, which keeps any client busy: its CPU is not judged."""
 
 _TICK_NS: Final = 10_000_000
-_SHORTEST_NS: Final = 100_000_000
 
 
 class Usage(NamedTuple):
@@ -91,13 +92,10 @@ class LoopWatch:
 
 
 def judged(before: Usage, after: Usage, lag_p99_ms: float, lag_max_ms: float) -> ClientCheck:
-    """Say whether a client that used so much of its core, on a loop so late, was the limit, and why.
-
-    Less than a tenth of a second is all connecting and asking, which keeps any client busy: its CPU is not judged.
-    """
+    """Say whether a client that used so much of its core, on a loop so late, was the limit, and why."""
     cpu_share = after.share_since(before)
     reasons: list[str] = []
-    if cpu_share > SHARE_LIMIT and after.at_ns - before.at_ns >= _SHORTEST_NS:
+    if cpu_share > SHARE_LIMIT and after.at_ns - before.at_ns >= SHORTEST_NS:
         reasons.append(f"it used {cpu_share:.0%} of its core")
     if lag_p99_ms > LAG_LIMIT_MS:
         reasons.append(f"its event loop was {lag_p99_ms:.0f} ms late (p99)")

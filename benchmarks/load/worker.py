@@ -7,24 +7,27 @@ What came over the wire goes through a file, as it may be hundreds of megabytes.
 from __future__ import annotations
 
 import pickle
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import traceback
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Callable, Generator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Final
 
 from benchmarks.load.client import drive_all, run
+from benchmarks.load.control import Control
 from benchmarks.load.plan import LoadOrder, LoadRun
 from benchmarks.processes import allow_many_files, on_core
 
 __all__ = ("LoadWorker", "WorkerError", "main")
 
 _PROJECT: Final = Path(__file__).parents[2]
+_STOP: Final = signal.SIGTERM
 _STOP_TIMEOUT_S: Final = 10.0
 _MAX_SHOWN: Final = 2_000
 
@@ -37,7 +40,8 @@ class LoadWorker:
     """One load client process, used as a context manager. It is ended by its id, whatever it is doing.
 
     Args:
-        core: which of the machine's cores it runs on, as in `benchmarks.processes.on_core`: 0 is the server's.
+        core: which of the machine's cores it runs on, as in `benchmarks.processes.on_core`: 0 is the server's, any
+            other a client's.
     """
 
     def __init__(self, core: int = 1) -> None:
@@ -73,24 +77,54 @@ class LoadWorker:
         """Its process id."""
         return self._process.pid
 
+    def stop(self) -> None:
+        """Have all that is open left and nothing more begun, from now on. What came of it is handed back as ever."""
+        with suppress(ProcessLookupError):
+            self._process.send_signal(_STOP)
+
+    def fileno(self) -> int:
+        """Return what is ready to be read when it has something to say, or has died."""
+        assert self._process.stdout is not None
+        return self._process.stdout.fileno()
+
     def drive_all(self, orders: Sequence[LoadOrder]) -> list[LoadRun]:
         """Have several orders done side by side, and wait. Blocks; a second thread waits for the first.
 
         Raises:
             WorkerError: the process died, or could not do it.
         """
+        with self.driving(orders) as wait:
+            return wait()
+
+    @contextmanager
+    def driving(self, orders: Sequence[LoadOrder]) -> Generator[Callable[[], list[LoadRun]]]:
+        """Have orders done while the block does something else. It is given what waits for them, to be called once.
+
+        Raises:
+            WorkerError: as `drive_all`, here or while it is waited. After a block that was left without waiting, the
+                worker can only be ended.
+        """
         with self._driving, tempfile.TemporaryDirectory(prefix="tokenweir-") as folder:
             path = Path(folder) / "runs"
-            try:
+            with self._dying_in_words():
                 self._send((list(orders), path))
-                problem = self._receive()
-            except (OSError, EOFError, pickle.UnpicklingError, ValueError):
-                raise WorkerError(self._obituary()) from None
-            if problem:
-                raise WorkerError(f"the load client failed:\n{problem}")
-            with path.open("rb") as file:
-                runs: list[LoadRun] = pickle.load(file)
+            yield lambda: self._runs(path)
+
+    def _runs(self, path: Path) -> list[LoadRun]:
+        with self._dying_in_words():
+            problem = self._receive()
+        if problem:
+            raise WorkerError(f"the load client failed:\n{problem}")
+        with path.open("rb") as file:
+            runs: list[LoadRun] = pickle.load(file)
         return runs
+
+    @contextmanager
+    def _dying_in_words(self) -> Generator[None]:
+        try:
+            yield
+        except (OSError, EOFError, pickle.UnpicklingError, ValueError):
+            raise WorkerError(self._obituary()) from None
 
     def _send(self, message: Any) -> None:
         assert self._process.stdin is not None
@@ -116,11 +150,13 @@ def main() -> None:
     """Do orders until stdin ends."""
     orders_in, answers_out = sys.stdin.buffer, sys.stdout.buffer
     sys.stdout = sys.stderr  # whoever prints disturbs nothing
+    control = Control()
+    signal.signal(_STOP, lambda number, frame: control.stop())
     allow_many_files()
     while (message := _next_message(orders_in)) is not None:
         orders, path = message
         try:
-            _do(orders, path)
+            _do(orders, path, control)
             problem = ""
         except Exception:  # whatever it is, the parent hears of it
             problem = traceback.format_exc()
@@ -136,8 +172,8 @@ def _next_message(source: IO[bytes]) -> tuple[list[LoadOrder], Path] | None:
     return message
 
 
-def _do(orders: Sequence[LoadOrder], path: Path) -> None:
-    runs = run(drive_all(orders))
+def _do(orders: Sequence[LoadOrder], path: Path, control: Control) -> None:
+    runs = run(drive_all(orders, control))
     with path.open("wb") as file:
         pickle.dump(runs, file, protocol=pickle.HIGHEST_PROTOCOL)
 

@@ -170,6 +170,7 @@ def environment(results: Results) -> Markup:
         "preset": results.preset,
         "created": results.created,
         "took": f"{shown(seconds)} s" if (seconds := number(results.elapsed_s)) else "",
+        "load clients": results.clients,
     }
     return facts({**run, **results.environment})
 

@@ -15,12 +15,12 @@ import time
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import Any, Final, Protocol
+from typing import Any, Final
 from urllib.parse import urlencode
 
 import msgspec
 
-from benchmarks.load.plan import LoadOrder, LoadRun
+from benchmarks.load.plan import Client, LoadOrder, LoadRun
 from benchmarks.measures.accounting import RECORDS_WAIT_S
 from benchmarks.processes import HAS_PROC, ServerProcess
 from benchmarks.running.digest import Checked, ServerSide
@@ -28,7 +28,7 @@ from benchmarks.scenarios.cells import Cell, Closed, Open, Transport
 from benchmarks.scenarios.readers import FAST, Stalled
 from benchmarks.scenarios.schedule import Placed, Step
 
-__all__ = ("Client", "Measured", "measure_step", "order_of")
+__all__ = ("Measured", "measure_step", "order_of")
 
 _PATHS: Final = {Transport.SSE: "/v1/chat/stream", Transport.WEBSOCKET: "/v1/chat/ws"}
 _ANSWERED: Final = (101, 200)
@@ -39,14 +39,6 @@ _WARM_UP_TOKENS: Final = 200
 _CHECKED_TOKENS: Final = 50_000
 _SAMPLE_S: Final = 0.1
 _POLL_S: Final = 0.02
-
-
-class Client(Protocol):
-    """What is used of `benchmarks.load.worker.LoadWorker`."""
-
-    def drive_all(self, orders: Sequence[LoadOrder]) -> list[LoadRun]:
-        """Drive all of them side by side, and wait for what comes of them."""
-        ...
 
 
 @dataclass(slots=True)

@@ -23,15 +23,15 @@ from typing import Final
 
 from benchmarks.environment import environment
 from benchmarks.interrupts import held
+from benchmarks.load.group import LoadClients, crowded
 from benchmarks.load.null import null_run
-from benchmarks.load.plan import LoadOrder, LoadRun
-from benchmarks.load.worker import LoadWorker
+from benchmarks.load.plan import Client, LoadOrder, LoadRun
 from benchmarks.measures.computing import MEASURES, Slo
 from benchmarks.processes import ServerProcess, starting_all
 from benchmarks.progress import Progress, Silent
 from benchmarks.results import CellResult, NullRun, Repeat, Results
 from benchmarks.running.digest import digest
-from benchmarks.running.measuring import Client, Measured, measure_step
+from benchmarks.running.measuring import Measured, measure_step
 from benchmarks.scenarios.cells import Cell, Scenario
 from benchmarks.scenarios.schedule import Step, batches_of, steps_of
 from benchmarks.summary.figures import unexpected_in
@@ -54,6 +54,7 @@ class Order:
         slo: what a good stream holds; None: goodput is not measured.
         command: what was typed, for the results.
         server: the command that starts a server; a test starts others.
+        clients: load client processes that share the streams of each cell.
     """
 
     preset: str
@@ -63,6 +64,7 @@ class Order:
     slo: Slo | None = None
     command: str = ""
     server: Sequence[str] = _SERVE
+    clients: int = 1
 
 
 @dataclass(slots=True)
@@ -80,38 +82,43 @@ class Run:
 
 
 class Worker:
-    """The load client's process, and another one in its place when it has died."""
+    """The load clients' processes, and others in their place when one has died.
 
-    def __init__(self) -> None:
+    Args:
+        clients: how many.
+    """
+
+    def __init__(self, clients: int = 1) -> None:
+        self._count = clients
         self._stack = ExitStack()
-        self._worker: LoadWorker | None = None
+        self._clients: LoadClients | None = None
 
     def __enter__(self) -> Worker:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._worker = None
+        self._clients = None
         self._stack.close()
 
     def drive_all(self, orders: Sequence[LoadOrder]) -> list[LoadRun]:
         """Drive all of them side by side, and wait for what comes of them.
 
         Raises:
-            Exception: what `LoadWorker` raises. The next call has a new process.
+            Exception: what `LoadClients` raises. The next call has new processes.
         """
         with self._ending_on_error():
             return self._alive().drive_all(orders)
 
     def null_run(self) -> NullRun:
-        """Measure what it can do at most. Raises as `drive_all`."""
+        """Measure what one can do at most: they share the streams of a load, and this is one. Raises as `drive_all`."""
         with self._ending_on_error():
             return null_run(self._alive())
 
-    def _alive(self) -> LoadWorker:
-        if self._worker is None:
+    def _alive(self) -> LoadClients:
+        if self._clients is None:
             with held():
-                self._worker = self._stack.enter_context(LoadWorker())
-        return self._worker
+                self._clients = self._stack.enter_context(LoadClients(self._count))
+        return self._clients
 
     @contextmanager
     def _ending_on_error(self) -> Generator[None]:
@@ -131,9 +138,11 @@ def run(order: Order, progress: Progress | None = None) -> Run:
     came = Run(_empty_results(order))
     progress = Silent() if progress is None else progress
     try:
-        with Worker() as worker:
+        with Worker(order.clients) as worker:
             steps = steps_of(order.scenarios, order.repeats, order.seed)
             progress.begin(len(steps) + 1)
+            if said := crowded(order.clients):
+                progress.note(said)
             _take_null_run(worker, came.results, progress)
             measure_all(order, steps, worker, _Keeper(order, came, progress), progress)
     except KeyboardInterrupt:
@@ -253,6 +262,7 @@ def _empty_results(order: Order) -> Results:
         command=order.command,
         preset=order.preset,
         environment=environment(),
+        clients=order.clients,
         questions={scenario.name: scenario.question for scenario in order.scenarios},
         definitions=definitions(),
         cells=[_cell_result(scenario.name, cell) for scenario in order.scenarios for cell in scenario.cells],

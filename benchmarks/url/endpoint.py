@@ -13,7 +13,7 @@ import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -23,7 +23,9 @@ from urllib.parse import urlsplit
 from benchmarks.environment import environment
 from benchmarks.load import client
 from benchmarks.load.control import INTERRUPTED, Control
+from benchmarks.load.group import LoadClients, crowded
 from benchmarks.load.plan import LoadRun
+from benchmarks.load.worker import WorkerError
 from benchmarks.measures.computing import Slo, measure, per_stream
 from benchmarks.measures.histograms import distributions, encoded, left_out
 from benchmarks.measures.timelines import freshness_series, timeline
@@ -86,34 +88,63 @@ async def measure_url(
     results = _empty_results(request)
     [cell] = results.cells
     progress.begin(request.repeats)
-    for number in range(request.repeats):
-        progress.step(f"{printable(cell.name)}: {_count(request.requests, 'stream')}, {request.connections} at a time")
-        async with _telling(progress, control, total=(number + 1) * request.requests):
-            run = await client.drive(request.order, control)
-        if control.is_stopped and not run.captures:
-            break
-        cell.repeats.append(_repeat(request, run, slo, keep, progress))
-        if control.is_stopped:
-            break
+    if said := crowded(request.clients):
+        progress.note(said)
+    title = f"{printable(cell.name)}: {_count(request.requests, 'stream')}, {request.connections} at a time"
+    async with _driving(request, control) as drive:
+        for number in range(request.repeats):
+            progress.step(title)
+            try:
+                async with _beside(_tell(progress, control, total=(number + 1) * request.requests)):
+                    run = await drive()
+            except WorkerError as error:
+                cell.error = str(error)
+                break
+            if control.is_stopped and not run.captures:
+                break
+            cell.repeats.append(_repeat(request, run, slo, keep, progress))
+            if control.is_stopped:
+                break
     results.interrupted = control.is_stopped
     results.elapsed_s = time.monotonic() - began_s
     return results
 
 
 @asynccontextmanager
-async def _telling(progress: Progress, control: Control, total: int) -> AsyncGenerator[None]:
-    """Say now and then how far it is."""
+async def _driving(request: UrlRequest, control: Control) -> AsyncGenerator[Callable[[], Awaitable[LoadRun]]]:
+    """Give what does the order once: one client on this loop, or several processes."""
+    if request.clients == 1:
+        yield lambda: client.drive(request.order, control)
+        return
+    with LoadClients(request.clients) as clients:
 
-    async def tell() -> None:
-        while True:
-            await asyncio.sleep(_TELL_EVERY_S)
-            progress.note(f"{control.ended} of {_count(total, 'stream')} ended, {control.begun - control.ended} open")
+        async def drive() -> LoadRun:
+            return (await asyncio.to_thread(clients.drive_all, [request.order]))[0]
 
-    task = asyncio.create_task(tell())
+        async def stop() -> None:
+            await control.stopped()
+            clients.stop()
+
+        async with _beside(stop()):
+            yield drive
+
+
+@asynccontextmanager
+async def _beside(work: Coroutine[Any, Any, None]) -> AsyncGenerator[None]:
+    """Do something beside the block, and no longer."""
+    task = asyncio.create_task(work)
     try:
         yield
     finally:
         task.cancel()
+
+
+async def _tell(progress: Progress, control: Control, total: int) -> None:
+    """Say now and then how far it is. Of several clients that is not known."""
+    while True:
+        await asyncio.sleep(_TELL_EVERY_S)
+        if control.begun:
+            progress.note(f"{control.ended} of {_count(total, 'stream')} ended, {control.begun - control.ended} open")
 
 
 def _empty_results(request: UrlRequest) -> Results:
@@ -132,6 +163,7 @@ def _empty_results(request: UrlRequest) -> Results:
         command=request.command,
         preset=_SCENARIO,
         environment=environment(),
+        clients=request.clients,
         questions={_SCENARIO: _QUESTION},
         definitions=definitions(),
         cells=[cell],

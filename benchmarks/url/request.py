@@ -53,6 +53,7 @@ class UrlRequest:
         repeats: how often all of it is measured; two files of several repeats can be compared.
         verify: whether an https certificate must be valid.
         max_stream_mib: a stream that sends more is ended as too long.
+        clients: load client processes that share the streams.
         variables: where variables come from; None: this process's environment.
 
     Raises:
@@ -72,6 +73,7 @@ class UrlRequest:
     repeats: int = 1
     verify: bool = True
     max_stream_mib: int = _MAX_STREAM_MIB
+    clients: int = 1
     variables: Mapping[str, str] | None = field(default=None, repr=False)
     order: LoadOrder = field(init=False, repr=False)
     """What the load client is told."""
@@ -83,6 +85,7 @@ class UrlRequest:
         positive_int("connections", self.connections)
         positive_int("repeats", self.repeats)
         positive_int("max_stream_mib", self.max_stream_mib)
+        positive_int("clients", self.clients)
         variables = os.environ if self.variables is None else self.variables
         headers = tuple(parse_header(text, variables) for text in self.headers)
         object.__setattr__(self, "parsed_headers", headers)
@@ -143,6 +146,7 @@ class UrlRequest:
             ("--reader", self.reader, FAST),
             ("--timeout-s", self.timeout_s, _TIMEOUT_S),
             ("--max-stream-mib", self.max_stream_mib, _MAX_STREAM_MIB),
+            ("--clients", self.clients, 1),
         ):
             words += [] if value == default else [name, str(value)]
         return shlex.join(words if self.verify else [*words, "--no-verify"])

@@ -218,6 +218,15 @@ def test_drift_of_the_machine_is_said() -> None:
 # --- Environments ---------------------------------------------------------------------------------------------------
 
 
+def test_runs_of_more_and_of_fewer_clients_are_different_environments() -> None:
+    before, after = a_run(), a_run()
+    after.clients = 2
+    with pytest.raises(DifferentEnvironmentsError, match="load clients: 1 / 2"):
+        compare(before, after)
+    after.clients = 1
+    compare(before, after)
+
+
 def test_different_environments_are_refused_by_name() -> None:
     before = a_run(environment={"cpu": "A", "python": "3.11", "packages": {"aiohttp": "3.14.4"}, "commit": "1"})
     after = a_run(environment={"cpu": "B", "python": "3.11", "packages": {"aiohttp": "3.14.5"}, "commit": "2"})

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import os
+import signal
 import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,6 +21,7 @@ from rich.console import Console
 
 from benchmarks.compare import compare
 from benchmarks.load.control import Control
+from benchmarks.load.group import LoadClients
 from benchmarks.progress import Lines
 from benchmarks.results import Repeat, Results, load, save
 from benchmarks.scenarios.readers import FAST, Leaving, Paced, ReaderProfile
@@ -364,6 +367,55 @@ async def test_interrupt_keeps_what_came_and_says_so() -> None:
     ]
 
 
+@pytest.mark.slow
+async def test_several_clients_share_the_streams() -> None:
+    async with raw_server(WHOLE) as server:
+        request = UrlRequest(f"http://127.0.0.1:{server.port}/v1", requests=5, connections=3, repeats=2, clients=2)
+        results = await measure_url(request)
+    assert results.clients == 2
+    assert [repeat.outcomes for repeat in results.cells[0].repeats] == [{"completed": 5}] * 2
+    assert len(server.requests) == 10
+
+
+@pytest.mark.slow
+async def test_interrupt_keeps_what_came_to_several_clients() -> None:
+    control = Control()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(answered(chunk("a")))
+        await writer.drain()
+        both_asked.release()
+        await reader.read()
+
+    async def stop() -> None:
+        for _ in range(2):
+            await both_asked.acquire()
+        control.stop()
+
+    both_asked = asyncio.Semaphore(0)
+    async with serving_raw(answer) as port, asyncio.TaskGroup() as group:
+        group.create_task(stop())
+        request = UrlRequest(f"http://127.0.0.1:{port}/", requests=4, connections=2, clients=2)
+        results = await measure_url(request, control=control)
+    assert results.interrupted
+    assert [repeat.outcomes for repeat in results.cells[0].repeats] == [{"left": 2}]
+
+
+@pytest.mark.slow
+async def test_client_that_dies_is_the_error_of_the_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
+    def die(clients: LoadClients, orders: object) -> None:
+        os.kill(clients.pids[0], signal.SIGKILL)
+        return drive_all(clients, orders)
+
+    drive_all: Any = LoadClients.drive_all
+    monkeypatch.setattr(LoadClients, "drive_all", die)
+    results = await measured(1, requests=2, connections=2, clients=2)
+    (cell,) = results.cells
+    assert "ended with code -9" in cell.error
+    assert exit_code(results) == 1
+
+
 async def test_progress_is_told_of_each_repeat() -> None:
     text = io.StringIO()
     async with raw_server(WHOLE) as server:
@@ -445,9 +497,9 @@ def test_refused_header_value_is_not_quoted() -> None:
 
 
 def test_command_repeats_the_request() -> None:
-    request = UrlRequest("http://a/", data="{}", requests=4, connections=2, reader=Leaving(after_tokens=3))
+    request = UrlRequest("http://a/", data="{}", requests=4, connections=2, reader=Leaving(after_tokens=3), clients=2)
     assert request.command == (
         "python -m benchmarks url http://a/ --profile openai --data '{}' --requests 4 --connections 2 "
-        "--reader leaving:3"
+        "--reader leaving:3 --clients 2"
     )
     assert UrlRequest("http://a/").reader is FAST

@@ -9,17 +9,20 @@ import itertools
 import re
 import socket
 import ssl
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 import uvloop
+from hypothesis import given
+from hypothesis import strategies as st
 
 from benchmarks.load.client import drive, drive_all
 from benchmarks.load.control import INTERRUPTED, Control
 from benchmarks.load.null import serving_null
-from benchmarks.load.plan import LoadOrder, LoadRun
+from benchmarks.load.plan import LoadOrder, LoadRun, Share
 from benchmarks.load.reading import exchange_of
 from benchmarks.scenarios.cells import Closed, Open, Transport
 from benchmarks.scenarios.readers import Bursty, Leaving, Paced, ReaderProfile, Stalled
@@ -186,6 +189,40 @@ async def test_what_only_looks_like_the_end_is_not() -> None:
 
 
 # --- What is asked -----------------------------------------------------------------------------------------------
+
+
+class _Open(asyncio.Transport):
+    """A connection on which nothing is sent."""
+
+    def is_closing(self) -> bool:
+        return False
+
+    def abort(self) -> None:
+        """Do nothing."""
+
+
+@given(st.lists(st.sampled_from([TOKEN, b"0", b"0\r\n\r\n", b"\r\n"]), max_size=5), st.data())
+def test_chunked_body_ends_with_its_last_byte_however_it_comes_in_pieces(
+    contents: list[bytes], data: st.DataObject
+) -> None:
+    chunks = b"".join(b"%x\r\n%b\r\n" % (len(content), content) for content in contents)
+    answer = head(**CHUNKED) + chunks + b"0\r\n\r\n"
+    anywhere, near_the_end = st.integers(1, len(answer) - 1), st.integers(len(answer) - 7, len(answer) - 1)
+    cuts = sorted(data.draw(st.sets(anywhere | near_the_end)))
+    pieces = [answer[a:b] for a, b in itertools.pairwise([0, *cuts, len(answer)])]
+
+    async def main() -> None:
+        exchange = exchange_of(order(1), 0, None)
+        exchange.connection_made(_Open())
+        for now_ns, piece in enumerate(pieces, start=1):
+            assert not exchange.over.is_set()
+            exchange.take(piece, now_ns)
+        assert exchange.over.is_set()
+        capture = exchange.capture
+        assert head(**CHUNKED) + b"".join(capture.pieces) == answer
+        assert (capture.stamps_ns[-1], capture.times.ended_ns) == (len(pieces), len(pieces))
+
+    asyncio.run(main())
 
 
 async def asked(**parts: Any) -> bytes:
@@ -464,6 +501,40 @@ async def test_open_load_is_due_by_its_schedule_whether_or_not_others_have_ended
     for capture in first.captures:
         assert capture.times.sent_ns is not None
         assert capture.times.sent_ns >= capture.times.scheduled_ns - 2_000_000
+
+
+@pytest.mark.parametrize(
+    "load",
+    [
+        Closed(connections=5, ramp_s=0.01),
+        Closed(connections=3, requests=8),
+        Closed(connections=1, requests=4),
+        Open(per_s=2_000, requests=9, seed=1),
+    ],
+    ids=str,
+)
+async def test_shares_of_a_load_are_the_whole_of_it(load: Closed | Open) -> None:
+    async with serving_raw(saying(head(), TOKEN, END)) as port:
+        whole = await drive(order(port, load=load))
+        begins_ns = time.monotonic_ns()
+        shares = [Share(number=number, of=2, begins_ns=begins_ns) for number in range(2)]
+        parts = await drive_all([order(port, load=load, share=share) for share in shares])
+    captures = [capture for part in parts for capture in part.captures]
+    assert len(captures) == len(whole.captures)
+    assert [part.began_ns for part in parts] == [begins_ns, begins_ns]
+    if not isinstance(load, Closed) or load.requests is None:  # else they are due when the one before has ended
+        due = sorted(capture.times.scheduled_ns - begins_ns for capture in captures)
+        assert due == [capture.times.scheduled_ns - whole.began_ns for capture in whole.captures]
+
+
+async def test_share_begins_when_it_is_told_to() -> None:
+    begins_ns = time.monotonic_ns() + 30_000_000
+    async with serving_raw(saying(head(), END)) as port:
+        run = await drive(order(port, share=Share(begins_ns=begins_ns)))
+    (capture,) = run.captures
+    assert run.began_ns == capture.times.scheduled_ns == begins_ns
+    assert capture.times.sent_ns is not None
+    assert capture.times.sent_ns >= begins_ns
 
 
 async def test_nothing_is_sent_before_it_is_due_however_early_timers_are(monkeypatch: pytest.MonkeyPatch) -> None:

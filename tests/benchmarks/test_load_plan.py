@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from benchmarks.load.arrivals import offsets_s
-from benchmarks.load.plan import Counted, LoadOrder
+from benchmarks.load.plan import Counted, LoadOrder, Share
 from benchmarks.scenarios.cells import Closed, Open, Transport
 from benchmarks.scenarios.readers import Leaving, Paced
 
@@ -71,6 +71,18 @@ def test_wrong_order_is_refused_by_name(parts: dict[str, Any], words: str) -> No
 def test_right_order_goes_from_process_to_process(parts: dict[str, Any]) -> None:
     order = LoadOrder(**{**RIGHT, **parts})
     assert pickle.loads(pickle.dumps(order)) == order
+
+
+@pytest.mark.parametrize("parts", [{"number": 2, "of": 2}, {"number": -1}, {"of": 0}])
+def test_share_of_a_client_that_there_is_not_is_refused(parts: dict[str, int]) -> None:
+    with pytest.raises(ValueError, match=r"number must be from 0 to|of must be an int >= 1"):
+        Share(**parts)
+
+
+def test_shares_take_turns_and_leave_nothing_out() -> None:
+    dealt = [list(Share(number=number, of=3).taken(range(8))) for number in range(3)]
+    assert dealt == [[0, 3, 6], [1, 4, 7], [2, 5]]
+    assert list(Share().taken(range(3))) == [0, 1, 2]
 
 
 def test_rate_counts_from_the_first_bytes_to_the_last() -> None:

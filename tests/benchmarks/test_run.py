@@ -9,6 +9,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 
+from benchmarks.load.group import crowded
 from benchmarks.load.plan import Counted, LoadOrder, LoadRun
 from benchmarks.load.worker import LoadWorker
 from benchmarks.measures.computing import MEASURES
@@ -92,6 +93,18 @@ def test_every_cell_is_measured_by_a_server_and_a_client_of_its_own_and_adds_up(
     assert [note for note in noted.notes if "CLIENT-BOUND" not in note and "MACHINE BUSY" not in note] == [
         "ERROR: the client's own floor could not be measured: RuntimeError: not here"
     ]
+
+
+@pytest.mark.slow
+def test_clients_share_the_streams_of_a_cell_and_it_adds_up() -> None:
+    noted = Noted()
+    many = replace(SUSPEND, load=Closed(5))
+    results = run(replace(order(many, FIREHOSE), clients=2), noted).results
+    (shared,), (firehose,) = [cell.repeats for cell in results.cells]
+    assert (results.clients, shared.outcomes, shared.counts["received"]) == (2, {"completed": 5}, 300)
+    assert (firehose.outcomes, firehose.counts["received"]) == ({"completed": 1}, 500)
+    assert shared.accounting == firehose.accounting == []
+    assert noted.notes[:1] == [said for said in [crowded(2)] if said]
 
 
 @pytest.mark.slow
