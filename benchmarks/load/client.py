@@ -42,17 +42,24 @@ async def drive(order: LoadOrder, control: Control | None = None) -> LoadRun:
     return (await drive_all([order], control))[0]
 
 
-async def drive_all(orders: Sequence[LoadOrder], control: Control | None = None) -> list[LoadRun]:
+async def drive_all(
+    orders: Sequence[LoadOrder], control: Control | None = None, *, begins_ns: int | None = None
+) -> list[LoadRun]:
     """Do what several orders say, side by side on the running loop; they begin at the same moment.
 
     The garbage collector is off meanwhile.
+
+    Args:
+        orders: what is to be done.
+        control: as for `drive`.
+        begins_ns: when they begin, on `time.monotonic_ns()`: several clients are told the same; None: at once.
 
     Returns:
         What came of each, in their order.
     """
     control = control or Control()
     with undisturbed(), LoopWatch() as watch:
-        drives = [_Drive(order, watch, control) for order in orders]
+        drives = [_Drive(order, watch, control, begins_ns) for order in orders]
         async with _stopped_by(control, drives), asyncio.TaskGroup() as group:
             tasks = [group.create_task(each.run()) for each in drives]
         return [task.result() for task in tasks]
@@ -75,8 +82,9 @@ async def _stopped_by(control: Control, drives: Sequence[_Drive]) -> AsyncGenera
 class _Drive:
     """One order that is being done."""
 
-    def __init__(self, order: LoadOrder, watch: LoopWatch, control: Control) -> None:
+    def __init__(self, order: LoadOrder, watch: LoopWatch, control: Control, begins_ns: int | None) -> None:
         self._order = order
+        self._begins_ns = begins_ns
         self._watch = watch
         self._control = control
         self._loop = asyncio.get_running_loop()
@@ -87,12 +95,11 @@ class _Drive:
         self._has_to_end = False
 
     async def run(self) -> LoadRun:
-        begins_ns = self._order.share.begins_ns
-        if begins_ns is not None:
-            await _sleep_until(begins_ns)
+        if self._begins_ns is not None:
+            await _sleep_until(self._begins_ns)
         before = Usage.now()
         # A client that is late for a load that others have begun is so for its first requests, too.
-        self._began_ns = before.at_ns if begins_ns is None else begins_ns
+        self._began_ns = before.at_ns if self._begins_ns is None else self._begins_ns
         began_s = self._loop.time() - (before.at_ns - self._began_ns) / 1e9
         window_s = self._order.window_s
         self._window_ends_s = None if window_s is None else began_s + window_s

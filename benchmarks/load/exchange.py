@@ -15,7 +15,7 @@ import asyncio
 import time
 from collections.abc import Callable, Mapping
 from enum import Enum, auto
-from typing import Final, cast
+from typing import ClassVar, Final, cast
 
 from benchmarks.load.keeping import Closing, Kept, LastBytes, Tally
 from benchmarks.load.plan import Counted, LoadOrder
@@ -77,6 +77,7 @@ _OUTCOMES: Final[Mapping[tuple[_Phase, _End], Outcome | None]] = {
     (_Phase.STREAM, _End.LEFT): Outcome.LEFT,
     (_Phase.ENDING, _End.WHOLE): None,
     (_Phase.ENDING, _End.BROKEN): None,
+    (_Phase.ENDING, _End.FULL): Outcome.TOO_LONG,
     (_Phase.ENDING, _End.TIMEOUT): Outcome.STUCK,
     (_Phase.ENDING, _End.LEFT): Outcome.LEFT,
 }
@@ -90,8 +91,6 @@ _Take = Callable[[bytes, int], None]
 class Exchange(asyncio.BaseProtocol):
     """What every reader shares. A reader hands each piece to `take`, and may look at what is body in `take_body`.
 
-    `take` is the way of the phase: in mid-stream, for a reader that does not look at the body, the short one.
-
     Args:
         order: what is asked, and how.
         scheduled_ns: when it was due.
@@ -100,7 +99,12 @@ class Exchange(asyncio.BaseProtocol):
     Attributes:
         capture: what has come.
         over: set when nothing more will be looked at.
+        take: takes bytes that came, and the time when they did. It is another function in each phase: a short one in
+            mid-stream, if nobody looks at the body.
     """
+
+    looks_at_body: ClassVar = False
+    """Whether a reader has a `take_body` of its own, which has to see every piece."""
 
     def __init__(self, order: LoadOrder, scheduled_ns: int, counted: Counted | None) -> None:
         self.capture = Capture(Times(scheduled_ns))
@@ -160,10 +164,8 @@ class Exchange(asyncio.BaseProtocol):
     def _enter(self, phase: _Phase) -> None:
         self._phase = phase
         self.take: _Take = self._take_first if phase is _Phase.HEAD else self.take_body
-        """Takes bytes that came, and the time when they did."""
         is_chunked = isinstance(self._last, LastBytes) and self._last.is_chunked
-        looks_at_body = self._tally is not None or type(self).take_body is not Exchange.take_body
-        if phase is _Phase.STREAM and is_chunked and not looks_at_body:
+        if phase is _Phase.STREAM and is_chunked and self._tally is None and not self.looks_at_body:
             self.take = self._kept.middle(self.take_body)
 
     def _take_first(self, data: bytes, now_ns: int) -> None:
@@ -204,6 +206,8 @@ class Exchange(asyncio.BaseProtocol):
         if self._phase is _Phase.OVER:
             return
         self._keep(data, now_ns)
+        if self._phase is _Phase.OVER:  # it was too much
+            return
         if self._phase is _Phase.REFUSAL:
             if self._has_enough():
                 self._finish(_End.WHOLE, "", now_ns)

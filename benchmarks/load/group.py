@@ -11,9 +11,9 @@ from __future__ import annotations
 import selectors
 import time
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -22,24 +22,33 @@ from benchmarks.load.self_check import SHARE_LIMIT, SHORTEST_NS
 from benchmarks.load.worker import LoadWorker
 from benchmarks.processes import cores
 from benchmarks.results import ClientCheck
+from streams.arguments import positive_int
 
 __all__ = ("LoadClients", "crowded")
 
-_HEAD_START_NS: Final = 50_000_000
+_HEAD_START_NS: Final = 20_000_000  # for each client, to be on its loop when the load begins
+
+R = TypeVar("R")
 
 
 class LoadClients:
     """So many load client processes, used as a context manager. They are ended by their ids, whatever they are doing.
 
     Args:
-        count: how many. The streams of a load are dealt out to them in turn; a load of a single stream is done by the
-            first client.
+        count: how many. The streams of a load are dealt out to them in turn, and those of the next load of a step from
+            the next client on; a single stream is never split.
+        beside_server: whether the first core is left to the server; else, if it is not measured, theirs, too.
+
+    Raises:
+        TypeError, ValueError: `count` is no int, or below 1.
     """
 
-    def __init__(self, count: int = 1) -> None:
-        chosen = cores()
-        self._cores = [chosen.of(number) for number in range(1, count + 1)]
-        self._workers = [LoadWorker(number) for number in range(1, count + 1)]
+    def __init__(self, count: int = 1, *, beside_server: bool = True) -> None:
+        positive_int("count", count)
+        numbers = _core_numbers(beside_server=beside_server)
+        chosen = [numbers[client % len(numbers)] for client in range(count)]
+        self._cores = [cores().of(number) for number in chosen]
+        self._workers = [LoadWorker(number) for number in chosen]
 
     def __enter__(self) -> LoadClients:
         with ExitStack() as stack:
@@ -60,17 +69,19 @@ class LoadClients:
         """Have several orders done side by side, each by all clients together, and wait. Blocks.
 
         Raises:
-            WorkerError: a process died, or could not do its share. The clients can only be ended then.
+            WorkerError: a process died, or could not do its share. What the others had is lost, and the clients can
+                only be ended then.
         """
         if len(self._workers) == 1:
             return self._workers[0].drive_all(orders)
-        begins_ns, of = time.monotonic_ns() + _HEAD_START_NS, len(self._workers)
         with ExitStack() as stack:
-            waits = [
-                stack.enter_context(worker.driving(_shared(orders, Share(number=number, of=of, begins_ns=begins_ns))))
-                for number, worker in enumerate(self._workers)
-            ]
-            runs = self._waited(waits)
+            for number, worker in enumerate(self._workers):
+                stack.enter_context(worker.driving(self._shares(orders, number)))
+            self._as_they_speak(lambda worker: worker.wait_ready())
+            begins_ns = time.monotonic_ns() + _HEAD_START_NS * len(self._workers)
+            for worker in self._workers:
+                worker.begin(begins_ns)
+            runs = self._as_they_speak(lambda worker: worker.runs())
         return [self._merged(each) for each in zip(*runs, strict=True)]
 
     def stop(self) -> None:
@@ -78,53 +89,72 @@ class LoadClients:
         for worker in self._workers:
             worker.stop()
 
-    def _waited(self, waits: Sequence[Callable[[], list[LoadRun]]]) -> list[list[LoadRun]]:
-        """Hear each client when it has something to say: one that died is not noticed after the others' streams."""
-        runs: dict[int, list[LoadRun]] = {}
+    def _shares(self, orders: Sequence[LoadOrder], client: int) -> list[LoadOrder]:
+        of = len(self._workers)
+        return [
+            msgspec.structs.replace(order, share=Share(number=(client - place) % of, of=of))
+            for place, order in enumerate(orders)
+        ]
+
+    def _as_they_speak(self, hear: Callable[[LoadWorker], R]) -> list[R]:
+        """Hear each client as soon as it has something to say: one that died is not noticed behind the others' streams.
+
+        Returns:
+            What each said, in their order.
+        """
+        heard: dict[int, R] = {}
         with selectors.DefaultSelector() as selector:
             for number, worker in enumerate(self._workers):
                 selector.register(worker, selectors.EVENT_READ, number)
-            while len(runs) < len(waits):
+            while len(heard) < len(self._workers):
                 for key, _ in selector.select():
-                    runs[key.data] = waits[key.data]()
                     selector.unregister(key.fileobj)
-        return [runs[number] for number in range(len(waits))]
+                    heard[key.data] = hear(self._workers[key.data])
+        return [heard[number] for number in range(len(self._workers))]
 
     def _merged(self, runs: Sequence[LoadRun]) -> LoadRun:
-        busy = [run for run in runs if run.captures] or runs
         captures = [capture for run in runs for capture in run.captures]
         captures.sort(key=lambda capture: capture.times.scheduled_ns)
         counted = [run.counted for run in runs if run.counted is not None]
-        began_ns, ended_ns = min(run.began_ns for run in busy), max(run.ended_ns for run in busy)
         return LoadRun(
             captures=captures,
             counted=_summed(counted) if counted else None,
-            began_ns=began_ns,
-            ended_ns=ended_ns,
-            client=self._judged([run.client for run in runs], ended_ns - began_ns),
+            began_ns=min(run.began_ns for run in runs),
+            ended_ns=max(run.ended_ns for run in runs if run.captures or not captures),
+            client=self._judged(runs),
         )
 
-    def _judged(self, checks: Sequence[ClientCheck], took_ns: int) -> ClientCheck:
-        """Return what the clients say of themselves as one: the busiest core, the latest loop, every reason."""
-        used: dict[int | None, float] = defaultdict(float)
-        for core, check in zip(self._cores, checks, strict=True):
-            # Where none is pinned, each may have had a core.
-            used[core] = max(used[core], check.cpu_share) if core is None else used[core] + check.cpu_share
-        share = max(used.values())
-        reasons = [f"client {number}: {check.reason}" for number, check in enumerate(checks, 1) if check.bound]
-        if share > SHARE_LIMIT and took_ns >= SHORTEST_NS and not reasons:
-            reasons.append(f"the clients of one core used {share:.0%} of it")
+    def _judged(self, runs: Sequence[LoadRun]) -> ClientCheck:
+        """Return what the clients say of themselves as one: the busiest core, the latest loop, who was the limit.
+
+        A client without a stream had nothing to do, so what it used in its moment says nothing.
+        """
+        busy = {number: run for number, run in enumerate(runs) if run.captures} or dict(enumerate(runs))
+        took_ns = max(run.ended_ns for run in busy.values()) - min(run.began_ns for run in busy.values())
+        share = self._busiest_share(busy, took_ns)
+        checks = {number: run.client for number, run in busy.items()}
+        limits = [f"client {number + 1} of {len(runs)}: {each.reason}" for number, each in checks.items() if each.bound]
+        reason = limits[0] if limits else ""
+        if len(limits) > 1:
+            reason = f"{len(limits)} clients were the limit, the first of them {reason}"
+        elif share > SHARE_LIMIT and took_ns >= SHORTEST_NS and not limits:
+            reason = f"the clients of one core used {share:.0%} of it"
         return ClientCheck(
             cpu_share=share,
-            lag_p99_ms=max(check.lag_p99_ms for check in checks),
-            lag_max_ms=max(check.lag_max_ms for check in checks),
-            bound=bool(reasons),
-            reason="; ".join(reasons),
+            lag_p99_ms=max(each.lag_p99_ms for each in checks.values()),
+            lag_max_ms=max(each.lag_max_ms for each in checks.values()),
+            bound=bool(reason),
+            reason=reason,
         )
 
-
-def _shared(orders: Sequence[LoadOrder], share: Share) -> list[LoadOrder]:
-    return [msgspec.structs.replace(order, share=share) for order in orders]
+    def _busiest_share(self, busy: Mapping[int, LoadRun], took_ns: int) -> float:
+        used: dict[object, float] = defaultdict(float)
+        for number, run in busy.items():
+            core = self._cores[number]
+            # Where none is pinned, each may have had a core.
+            where = ("unpinned", number) if core is None else core
+            used[where] += run.client.cpu_share * (run.ended_ns - run.began_ns) / max(took_ns, 1)
+        return max(used.values())
 
 
 def _summed(parts: Sequence[Counted]) -> Counted:
@@ -142,10 +172,18 @@ def _summed(parts: Sequence[Counted]) -> Counted:
     )
 
 
-def crowded(count: int) -> str:
-    """Return why so many clients are more than this machine has cores for; empty if they are not."""
-    free = len(cores().clients)
-    if count <= max(free, 1):
+def _core_numbers(*, beside_server: bool) -> list[int]:
+    """Return the numbers, as `on_core` takes them, of the cores that clients may have; one if none can be chosen."""
+    clients = list(range(1, len(cores().clients) + 1)) or [1]
+    return clients if beside_server else [*clients, 0]
+
+
+def crowded(count: int, *, beside_server: bool = True) -> str:
+    """Return why so many clients are more than there are cores for; empty if they are not, or nobody can tell."""
+    if not cores().clients:
         return ""
-    which = f"{free} beside the server's" if free else "none to pin them to"
+    free = len(_core_numbers(beside_server=beside_server))
+    if count <= free:
+        return ""
+    which = f"{free} beside the server's" if beside_server else f"{free} cores"
     return f"{count} load clients, but this machine has {which}: clients that share a core read no more than one does"

@@ -44,8 +44,8 @@ class Kept:
     def middle(self, otherwise: Callable[[bytes, int], None]) -> Callable[[bytes, int], None]:
         """Return the short way of a piece in the middle of a chunked body: it is kept, and nothing else.
 
-        What may be the last piece, or would be too much, is given to `otherwise`. With thousands of streams every
-        piece comes this way, and each call more is a tenth of what the client can read.
+        What may be the last piece, or would be too much, is given to `otherwise`. Nearly every piece of a thousand
+        streams comes this way, so it is as short as it can be.
         """
         add_stamp, add_piece = self._add_stamp, self._add_piece
 
@@ -102,13 +102,13 @@ class LastBytes:
 
     Args:
         headers: of the answer.
-        pieces: where the body is kept, by someone who may not tell of each; None: it is not.
+        pieces: those that are kept, of which only the ones that may be the last are told here; None: none is kept.
     """
 
     def __init__(self, headers: Mapping[str, str], pieces: Sequence[bytes] | None) -> None:
         length = headers.get("content-length", "")
         self.is_chunked = "transfer-encoding" in headers
-        """Whether it says itself where it ends."""
+        """Whether it comes in chunks, of which the last one is empty."""
         self._left = int(length) if length.isdecimal() and not self.is_chunked else None
         self._tail = b""
         self._pieces = pieces
@@ -134,7 +134,7 @@ class LastBytes:
         elif self._pieces is None:
             self._tail = self._tail[-len(_LAST_CHUNK) :] + data
         else:
-            self._tail = b"".join(self._pieces[-len(_LAST_CHUNK) :])
+            self._tail = b"".join(piece[-len(_LAST_CHUNK) :] for piece in self._pieces[-len(_LAST_CHUNK) :])
         return self._tail.endswith(_LAST_CHUNK)
 
     def ends(self) -> bool | None:

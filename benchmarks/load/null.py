@@ -57,6 +57,8 @@ _LAST_CHUNK: Final = b"0\r\n\r\n"
 def null_run(client: Client) -> NullRun:
     """Measure the client against a server that costs next to nothing. Blocks for two to three seconds.
 
+    It is one stream at a time, so of several clients it says what one can do.
+
     Raises:
         RuntimeError: the server or the client failed.
     """

@@ -41,20 +41,19 @@ class Share(msgspec.Struct, frozen=True, kw_only=True):
         number: of this client, from 0.
         of: how many clients there are; each has every `of`-th connection, or scheduled request, from its number on.
             The requests of a closed loop go with the connections: as many as if these took turns.
-        begins_ns: when the load begins for all of them, on `time.monotonic_ns()`; None: at once.
 
     Raises:
-        ValueError: there is no such client.
+        TypeError, ValueError: there is no such client.
     """
 
     number: int = 0
     of: int = 1
-    begins_ns: int | None = None
 
     def __post_init__(self) -> None:
         positive_int("of", self.of)
-        if not 0 <= self.number < self.of:
-            raise ValueError(f"number must be from 0 to {self.of - 1}; got {shown(self.number)}")
+        positive_int("number", self.number, minimum=0)
+        if self.number >= self.of:
+            raise ValueError(f"number must be below {self.of}; got {self.number}")
 
     def taken(self, things: Iterable[T]) -> Iterator[T]:
         """Yield this client's ones."""
@@ -221,7 +220,7 @@ class LoadRun(msgspec.Struct, kw_only=True):
         captures: one per request, in the order in which they were due. In modes count and check without pieces, and
             with an outcome that was read from the last bytes.
         counted: in modes count and check; None in mode capture.
-        began_ns: when the first request was due.
+        began_ns: when the load began: its first request was due then.
         ended_ns: when the last answer had ended, or was left.
         client: whether the client was the limit.
     """

@@ -66,6 +66,8 @@ class _Bursty(_Pushed):
 class _Leaving(_Pushed):
     """Goes after so many tokens."""
 
+    looks_at_body = True
+
     def __init__(self, order: LoadOrder, scheduled_ns: int, counted: Counted | None) -> None:
         super().__init__(order, scheduled_ns, counted)
         assert isinstance(order.reader, Leaving)
@@ -86,6 +88,8 @@ class _PacedReader(Exchange, asyncio.BufferedProtocol):
     What it did not read because its own timer was late, as on a busy machine, is made up for: the pace holds. What it
     did not read because nothing was there is not, beyond 20 ms.
     """
+
+    looks_at_body = True
 
     def __init__(self, order: LoadOrder, scheduled_ns: int, counted: Counted | None) -> None:
         super().__init__(order, scheduled_ns, counted)

@@ -92,7 +92,7 @@ def _any_counts(cells: Iterable[CellResult]) -> bool:
 def _client(results: Results) -> Markup:
     is_limit = any("client" in tables.limits(cell) for cell in results.cells)
     checks = folded("What the client says of itself, cell by cell", tables.clients(results.cells), is_open=is_limit)
-    return section("client", "Was the load client the limit?", words.floor(results.null_run), checks)
+    return section("client", "Was the load client the limit?", words.floor(results.null_run, results.clients), checks)
 
 
 # --- The file --------------------------------------------------------------------------------------------------------

@@ -87,8 +87,8 @@ def answers(results: Results) -> dict[str, tuple[str, ...]]:
 # --- The client's floor ----------------------------------------------------------------------------------------------
 
 
-def floor(null_run: NullRun | None) -> Markup:
-    """Return what the client can do at most."""
+def floor(null_run: NullRun | None, clients: int) -> Markup:
+    """Return what the client can do at most, or each of several."""
     if null_run is None:
         return tag("p", "The client's own floor was not measured in this run.", class_="absent")
     figures: Mapping[str, tuple[object, str]] = {
@@ -101,7 +101,8 @@ def floor(null_run: NullRun | None) -> Markup:
         for title, (raw, unit) in figures.items()
         for value in [number(raw)]
     ]
-    note = "What the client does at most, reading a server that only sends prepared bytes. Figures near it are its own."
+    who = "the client does" if clients == 1 else f"each of the {clients} clients does"
+    note = f"What {who} at most, reading a server that only sends prepared bytes. Figures near it are its own."
     return tag("div", tag("p", note, class_="note"), tag("dl", *rows, class_="facts"))
 
 

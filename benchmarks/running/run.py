@@ -1,4 +1,4 @@
-"""One run: every cell of its scenarios, each against a server process of its own, read by the load client's process.
+"""One run: every cell of its scenarios, each against a server process of its own, read by load client processes.
 
     start the step's servers (anywhere)  ->  measure the step (`benchmarks.running.measuring`)  ->  end them by their id
           meanwhile: digest the step before
@@ -37,7 +37,7 @@ from benchmarks.scenarios.schedule import Step, batches_of, steps_of
 from benchmarks.summary.figures import unexpected_in
 from benchmarks.traces.captures import Outcome, Trace
 
-__all__ = ("Order", "Run", "Worker", "definitions", "measure_all", "run")
+__all__ = ("LastingClients", "Order", "Run", "definitions", "measure_all", "run")
 
 _SERVE: Final = (sys.executable, "-m", "servers", "--host", "127.0.0.1", "--port", "0")
 
@@ -81,8 +81,8 @@ class Run:
     traces: dict[tuple[str, str], list[Trace]] = field(default_factory=dict[tuple[str, str], "list[Trace]"])
 
 
-class Worker:
-    """The load clients' processes, and others in their place when one has died.
+class LastingClients:
+    """Load client processes, and others in their place when one has died.
 
     Args:
         clients: how many.
@@ -93,7 +93,7 @@ class Worker:
         self._stack = ExitStack()
         self._clients: LoadClients | None = None
 
-    def __enter__(self) -> Worker:
+    def __enter__(self) -> LastingClients:
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -110,7 +110,7 @@ class Worker:
             return self._alive().drive_all(orders)
 
     def null_run(self) -> NullRun:
-        """Measure what one can do at most: they share the streams of a load, and this is one. Raises as `drive_all`."""
+        """Measure what one of them can do at most. Raises as `drive_all`."""
         with self._ending_on_error():
             return null_run(self._alive())
 
@@ -138,23 +138,23 @@ def run(order: Order, progress: Progress | None = None) -> Run:
     came = Run(_empty_results(order))
     progress = Silent() if progress is None else progress
     try:
-        with Worker(order.clients) as worker:
+        with LastingClients(order.clients) as clients:
             steps = steps_of(order.scenarios, order.repeats, order.seed)
             progress.begin(len(steps) + 1)
             if said := crowded(order.clients):
                 progress.note(said)
-            _take_null_run(worker, came.results, progress)
-            measure_all(order, steps, worker, _Keeper(order, came, progress), progress)
+            _take_null_run(clients, came.results, progress)
+            measure_all(order, steps, clients, _Keeper(order, came, progress), progress)
     except KeyboardInterrupt:
         came.results.interrupted = True
     came.results.elapsed_s = time.monotonic() - began_s
     return came
 
 
-def _take_null_run(worker: Worker, results: Results, progress: Progress) -> None:
+def _take_null_run(clients: LastingClients, results: Results, progress: Progress) -> None:
     progress.step("what the load client can do at most")
     try:
-        results.null_run = worker.null_run()
+        results.null_run = clients.null_run()
     except Exception as error:  # the floor is missing then; what stands on it can be measured all the same
         progress.note(f"ERROR: the client's own floor could not be measured: {type(error).__name__}: {error}")
 

@@ -74,21 +74,24 @@ async def measure_url(
     control: Control | None = None,
     progress: Progress | None = None,
 ) -> Results:
-    """Measure an endpoint on the running loop, and wait for it. What goes wrong with a stream is its outcome.
+    """Measure an endpoint, on the running loop or by several processes, and wait for it.
+
+    What goes wrong with a stream is its outcome. A client process that dies takes its repeat with it, and ends the
+    measurement: the cell has an error then.
 
     Args:
         request: what is asked.
         slo: what a good stream holds; None: goodput is not measured.
         keep: is called with each stream, its texts in it, for a recording.
         control: ends it early; what came until then is measured, and the results say that they were interrupted.
-        progress: is told of each repeat, and every five seconds how many streams have ended.
+        progress: is told of each repeat, and, of one client, every five seconds how many streams have ended.
     """
     control, progress = control or Control(), progress or Silent()
     began_s = time.monotonic()
     results = _empty_results(request)
     [cell] = results.cells
     progress.begin(request.repeats)
-    if said := crowded(request.clients):
+    if said := crowded(request.clients, beside_server=False):
         progress.note(said)
     title = f"{printable(cell.name)}: {_count(request.requests, 'stream')}, {request.connections} at a time"
     async with _driving(request, control) as drive:
@@ -116,7 +119,7 @@ async def _driving(request: UrlRequest, control: Control) -> AsyncGenerator[Call
     if request.clients == 1:
         yield lambda: client.drive(request.order, control)
         return
-    with LoadClients(request.clients) as clients:
+    with LoadClients(request.clients, beside_server=False) as clients:
 
         async def drive() -> LoadRun:
             return (await asyncio.to_thread(clients.drive_all, [request.order]))[0]
@@ -219,8 +222,12 @@ def recordable(traces: Sequence[Trace]) -> Trace | None:
 
 
 def exit_code(results: Results) -> int:
-    """Return 0 if a stream completed, or was left as its reader was told to, with a token in it; 1 if none was."""
-    return int(not any(ended in _GOOD and tokens for ended, tokens in _streams(results, "tokens")))
+    """Return 0 if a stream completed, or was left as its reader was told to, with a token in it.
+
+    1 if none was, or something was not measured.
+    """
+    is_good = any(ended in _GOOD and tokens for ended, tokens in _streams(results, "tokens"))
+    return int(not is_good or any(cell.error for cell in results.cells))
 
 
 def _streams(results: Results, column: str) -> Iterator[tuple[str, Any]]:

@@ -403,16 +403,22 @@ async def test_interrupt_keeps_what_came_to_several_clients() -> None:
 
 
 @pytest.mark.slow
-async def test_client_that_dies_is_the_error_of_the_endpoint(monkeypatch: pytest.MonkeyPatch) -> None:
-    def die(clients: LoadClients, orders: object) -> None:
-        os.kill(clients.pids[0], signal.SIGKILL)
+async def test_client_that_dies_is_an_error_beside_what_was_measured_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    drive_all: Any = LoadClients.drive_all
+    calls: list[int] = []
+
+    def die_at_the_second(clients: LoadClients, orders: object) -> object:
+        calls.append(1)
+        if len(calls) == 2:
+            os.kill(clients.pids[0], signal.SIGKILL)
         return drive_all(clients, orders)
 
-    drive_all: Any = LoadClients.drive_all
-    monkeypatch.setattr(LoadClients, "drive_all", die)
-    results = await measured(1, requests=2, connections=2, clients=2)
+    monkeypatch.setattr(LoadClients, "drive_all", die_at_the_second)
+    async with raw_server(WHOLE) as server:
+        results = await measured(server.port, requests=2, connections=2, clients=2, repeats=3)
     (cell,) = results.cells
     assert "ended with code -9" in cell.error
+    assert [repeat.outcomes for repeat in cell.repeats] == [{"completed": 2}]
     assert exit_code(results) == 1
 
 

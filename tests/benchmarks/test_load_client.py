@@ -225,6 +225,22 @@ def test_chunked_body_ends_with_its_last_byte_however_it_comes_in_pieces(
     asyncio.run(main())
 
 
+async def test_what_comes_behind_a_seeming_end_is_kept_up_to_the_limit() -> None:
+    seeming = b"5\r\n0\r\n\r\n"
+    exchange = exchange_of(order(1, max_kept_bytes=64), 0, None)
+    exchange.connection_made(_Open())
+    exchange.take(head(**CHUNKED, connection="close") + seeming, 1)
+    exchange.take(b"x" * 4_096, 2)
+    assert exchange.capture.outcome is Outcome.TOO_LONG
+
+
+async def test_refusal_that_is_too_long_is_a_refusal() -> None:
+    exchange = exchange_of(order(1, max_kept_bytes=64), 0, None)
+    exchange.connection_made(_Open())
+    exchange.take(head("500 Oh No", "text/plain", content_length="9999") + b"broke" * 100, 1)
+    assert exchange.capture.outcome is Outcome.REFUSED
+
+
 async def asked(**parts: Any) -> bytes:
     """What a server reads of one request."""
     requests: list[bytes] = []
@@ -517,8 +533,8 @@ async def test_shares_of_a_load_are_the_whole_of_it(load: Closed | Open) -> None
     async with serving_raw(saying(head(), TOKEN, END)) as port:
         whole = await drive(order(port, load=load))
         begins_ns = time.monotonic_ns()
-        shares = [Share(number=number, of=2, begins_ns=begins_ns) for number in range(2)]
-        parts = await drive_all([order(port, load=load, share=share) for share in shares])
+        shares = [Share(number=number, of=2) for number in range(2)]
+        parts = await drive_all([order(port, load=load, share=share) for share in shares], begins_ns=begins_ns)
     captures = [capture for part in parts for capture in part.captures]
     assert len(captures) == len(whole.captures)
     assert [part.began_ns for part in parts] == [begins_ns, begins_ns]
@@ -527,10 +543,10 @@ async def test_shares_of_a_load_are_the_whole_of_it(load: Closed | Open) -> None
         assert due == [capture.times.scheduled_ns - whole.began_ns for capture in whole.captures]
 
 
-async def test_share_begins_when_it_is_told_to() -> None:
+async def test_load_begins_when_it_is_told_to() -> None:
     begins_ns = time.monotonic_ns() + 30_000_000
     async with serving_raw(saying(head(), END)) as port:
-        run = await drive(order(port, share=Share(begins_ns=begins_ns)))
+        (run,) = await drive_all([order(port)], begins_ns=begins_ns)
     (capture,) = run.captures
     assert run.began_ns == capture.times.scheduled_ns == begins_ns
     assert capture.times.sent_ns is not None
