@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
+import subprocess
 import time
 from collections.abc import Generator
 from itertools import pairwise
@@ -185,7 +187,21 @@ async def test_a_trace_tells_the_time_on_pythons_scale(servers: Servers, server:
 
 
 @pytest.mark.parametrize("server", VARIANTS)
-@pytest.mark.parametrize("wrong", [{"strategy": "wait"}, {"count": "-1"}, {"rate": "NaN"}, {"source": "demo"}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"strategy": "wait"},
+        {"source": "demo"},
+        {"count": "-1"},
+        {"count": "1.5"},
+        {"count": ""},
+        {"rate": "NaN"},
+        {"rate": "20d"},
+        {"trace": "yes"},
+        {"hang_after": "0.5"},
+    ],
+    ids=str,
+)
 async def test_a_wrong_value_is_refused_by_name(servers: Servers, server: str, wrong: dict[str, str]) -> None:
     url = f"http://127.0.0.1:{servers[server].port}/v1/chat/stream"
     async with aiohttp.ClientSession() as session, session.get(url, params={"variant": "rx", **wrong}) as response:
@@ -194,6 +210,45 @@ async def test_a_wrong_value_is_refused_by_name(servers: Servers, server: str, w
     ((name, value),) = wrong.items()
     assert message.startswith(f"{name} must be ")
     assert message.endswith(f"got {value}")
+
+
+@pytest.mark.parametrize("server", VARIANTS)
+@pytest.mark.parametrize(("name", "value"), [("count", 1.5), ("trace", "yes"), ("rate", "fast")])
+async def test_a_wrong_value_in_a_body_is_refused_by_name(
+    servers: Servers, server: str, name: str, value: object
+) -> None:
+    url = f"http://127.0.0.1:{servers[server].port}/v1/chat/completions"
+    async with aiohttp.ClientSession() as session, session.post(url, json={name: value}) as response:
+        assert response.status == 400
+        message = (await response.json())["error"]["message"]
+    assert message.startswith(f"{name} must be ")
+    assert message.endswith(f"got {value}")
+
+
+@pytest.mark.parametrize("server", VARIANTS)
+async def test_a_whole_number_and_a_flag_of_json_are_taken_as_such(servers: Servers, server: str) -> None:
+    got = await streamed(servers[server], body={"count": 2.0, "rate": 0, "trace": True})
+    assert got.indexes == [0, 1]
+    assert [payload["seq"] for payload in got.payloads[:-1]] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    ("server", "argument"),
+    [
+        ("mvc", "--threads=0"),
+        ("mvc", "--threads=five"),
+        ("mvc", "--port=70000"),
+        ("mvc", "port"),
+        ("webflux", "--port="),
+        ("webflux", "--threads=5"),
+    ],
+)
+def test_a_wrong_option_ends_the_server_with_one_line(server: str, argument: str) -> None:
+    ended = subprocess.run(jvm.command(server, argument), capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, ended.stdout) == (2, "")
+    assert re.fullmatch(
+        rf"an argument must be one of --port=N \(.* 65535\).*; got {re.escape(argument)}\n", ended.stderr
+    )
 
 
 # ---------------------------------------------------------------------- building
@@ -205,9 +260,10 @@ def test_a_module_that_is_none_is_refused() -> None:
 
 
 def test_a_missing_tool_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    (tmp_path / "java").touch(mode=0o755)
+    (tmp_path / "java").write_text("#!/bin/sh\necho 'java version \"17\"'\n")
+    (tmp_path / "java").chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path))
-    assert jvm.missing() == "mvn: Maven 3.8 or later and a JDK"
+    assert jvm.missing() == "mvn 3.6.3 or later: Maven and a JDK"
     with pytest.raises(RuntimeError, match="the Java originals need mvn"):
         jvm.build()
 

@@ -5,20 +5,20 @@ from __future__ import annotations
 from aiohttp import web
 from aiohttp_sse import EventSourceResponse, sse_response
 
-from benchmarks.peers.python.asked import END, Asked, run
-from benchmarks.peers.python.on_aiohttp import serve
+from benchmarks.peers.python.asked import END, run
+from benchmarks.peers.python.on_aiohttp import asked, serve
 
 __all__ = ("stream",)
 
 
 async def stream(request: web.Request) -> EventSourceResponse:
     """Answer one request. Line ends are LF, so that its frames are those of the others."""
-    asked = Asked.of_query(request.query)
+    wanted = asked(request)
     async with sse_response(request, sep="\n") as response:
-        for index in asked.indexes:
-            due_ns = await asked.due(index) if asked.rate else None
-            await response.send(asked.payload(index, due_ns), id=f"peer-{index}", event="message")
-        await asked.hang()
+        for index in wanted.indexes:
+            due_ns = await wanted.due(index) if wanted.rate else None
+            await response.send(wanted.payload(index, due_ns), id=f"peer-{index}", event="message")
+        await wanted.hang()
         await response.send(END, id="peer-end", event="message")
     return response
 

@@ -11,13 +11,35 @@ from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-__all__ = ("END", "END_FIELDS", "Asked", "frame", "listen", "run")
+from servers.kinds import Flag, Integer, Kind, Number
+
+__all__ = ("END", "END_FIELDS", "Asked", "WrongQueryError", "frame", "listen", "run")
 
 END_FIELDS: Final[Mapping[str, object]] = {"ended": True, "message": ""}
 """What the last event says."""
 
 END: Final = json.dumps(END_FIELDS)
 """The payload of the last event."""
+
+_MOST_SHOWN: Final = 80
+_KINDS: Final[Mapping[str, Kind]] = {
+    "count": Integer(0),
+    "rate": Number("tokens per second", 0.001, 1e9),
+    "trace": Flag(),
+    "hang_after": Integer(0),
+}
+
+
+class WrongQueryError(ValueError):
+    """A parameter has a value that is not accepted; each peer answers it with 400."""
+
+    def __init__(self, name: str, text: str) -> None:
+        super().__init__(f"{name} must be {_KINDS[name].accepted}; got {text[:_MOST_SHOWN]!r}")
+
+    @property
+    def body(self) -> bytes:
+        """The JSON of the answer."""
+        return json.dumps({"error": {"message": str(self), "type": "invalid_request_error"}}).encode()
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,14 +62,12 @@ class Asked:
 
     @staticmethod
     def of_query(query: Mapping[str, str]) -> Asked:
-        """Read the parameters that our own server has, too, and pass over others."""
-        hang_after = query.get("hang_after")
-        return Asked(
-            count=int(query.get("count", "10")),
-            rate=float(query.get("rate", "0")),
-            trace=query.get("trace") == "1",
-            hang_after=None if hang_after is None else int(hang_after),
-        )
+        """Read the parameters that our own server has, too, and pass over others.
+
+        Raises:
+            WrongQueryError: naming the parameter, what is accepted, and the value.
+        """
+        return Asked(**{name: _value(name, query[name]) for name in _KINDS if name in query})
 
     @property
     def indexes(self) -> range:
@@ -80,6 +100,13 @@ class Asked:
         """Wait for ever, if that was asked for."""
         if self.hang_after is not None:
             await asyncio.get_running_loop().create_future()
+
+
+def _value(name: str, text: str) -> Any:
+    try:
+        return _KINDS[name].of_text(text)
+    except ValueError:
+        raise WrongQueryError(name, text) from None
 
 
 def frame(index: int | str, payload: str) -> bytes:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Annotated
 
-from fastapi import FastAPI, Request
+from fastapi import Depends, FastAPI, Request
 from fastapi.sse import EventSourceResponse, ServerSentEvent
 
 from benchmarks.peers.python.asked import END_FIELDS, Asked
@@ -15,10 +16,13 @@ __all__ = ("stream",)
 app = FastAPI()
 
 
+async def _asked(request: Request) -> Asked:
+    return Asked.of_query(request.query_params)
+
+
 @app.get("/stream", response_class=EventSourceResponse)
-async def stream(request: Request) -> AsyncIterator[ServerSentEvent]:
+async def stream(asked: Annotated[Asked, Depends(_asked)]) -> AsyncIterator[ServerSentEvent]:
     """Answer one request."""
-    asked = Asked.of_query(request.query_params)
     for index in asked.indexes:
         due_ns = await asked.due(index) if asked.rate else None
         yield ServerSentEvent(event="message", id=f"peer-{index}", data=asked.fields(index, due_ns))

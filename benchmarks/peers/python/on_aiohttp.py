@@ -7,9 +7,21 @@ from collections.abc import Awaitable, Callable
 
 from aiohttp import web
 
-from benchmarks.peers.python.asked import listen
+from benchmarks.peers.python.asked import Asked, WrongQueryError, listen
 
-__all__ = ("serve",)
+__all__ = ("asked", "serve")
+
+
+def asked(request: web.Request) -> Asked:
+    """Return what a request asks for.
+
+    Raises:
+        web.HTTPBadRequest: a parameter has a value that is not accepted.
+    """
+    try:
+        return Asked.of_query(request.query)
+    except WrongQueryError as error:
+        raise web.HTTPBadRequest(body=error.body, content_type="application/json") from None
 
 
 async def serve(handler: Callable[[web.Request], Awaitable[web.StreamResponse]]) -> None:

@@ -6,11 +6,12 @@ import asyncio
 from typing import cast
 from urllib.parse import parse_qsl, urlsplit
 
-from benchmarks.peers.python.asked import END, Asked, frame, listen, run
+from benchmarks.peers.python.asked import END, Asked, WrongQueryError, frame, listen, run
 
 __all__ = ("RawProtocol",)
 
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+_REFUSED = b"HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n"
 
 
 class RawProtocol(asyncio.Protocol):
@@ -31,9 +32,7 @@ class RawProtocol(asyncio.Protocol):
         """Begin when the head is complete."""
         self._request += data
         if b"\r\n\r\n" in self._request and self._task is None and self._transport is not None:
-            target = self._request.split(b" ", 2)[1].decode()
-            asked = Asked.of_query(dict(parse_qsl(urlsplit(target).query)))
-            self._task = asyncio.get_running_loop().create_task(self._stream(asked, self._transport))
+            self._begin(self._transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Stop."""
@@ -47,6 +46,16 @@ class RawProtocol(asyncio.Protocol):
     def resume_writing(self) -> None:
         """Have it go on."""
         self._writable.set()
+
+    def _begin(self, transport: asyncio.Transport) -> None:
+        target = self._request.split(b" ", 2)[1].decode()
+        try:
+            asked = Asked.of_query(dict(parse_qsl(urlsplit(target).query, keep_blank_values=True)))
+        except WrongQueryError as error:
+            transport.write(_REFUSED + error.body)
+            transport.close()
+        else:
+            self._task = asyncio.get_running_loop().create_task(self._stream(asked, transport))
 
     async def _stream(self, asked: Asked, transport: asyncio.Transport) -> None:
         transport.write(_HEAD)

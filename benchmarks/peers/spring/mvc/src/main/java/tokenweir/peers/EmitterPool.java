@@ -13,6 +13,8 @@ import org.springframework.web.servlet.mvc.method.annotation.SseEmitter;
 /** The classic: a fixed pool, each of whose threads feeds one SseEmitter from its first token to its last. */
 @Component
 class EmitterPool {
+    static final Option THREADS = new Option("threads", 1, 10_000);
+
     private final ExecutorService threads;
 
     EmitterPool(@Value("${threads:5}") int count) {

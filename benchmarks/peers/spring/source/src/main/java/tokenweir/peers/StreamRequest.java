@@ -1,5 +1,6 @@
 package tokenweir.peers;
 
+import java.math.BigDecimal;
 import java.util.Locale;
 import java.util.Map;
 import java.util.UUID;
@@ -30,13 +31,14 @@ public record StreamRequest(
         String strategy = text(given, "strategy", "buffer").toLowerCase(Locale.ROOT);
         oneOf("strategy", strategy, "error", "drop", "latest", "buffer", "missing", "ignore");
         String trace = text(given, "trace", "0");
+        oneOf("trace", trace, "0", "1", "false", "true");
         return new StreamRequest(
                 UUID.randomUUID().toString(),
                 strategy.equals("ignore") ? "MISSING" : strategy.toUpperCase(Locale.ROOT),
-                (int) number(given, "count", 10, 0, Integer.MAX_VALUE),
-                number(given, "rate", 20, 0, NS_PER_S),
+                whole(given, "count", 10, 0),
+                rate(given),
                 trace.equals("1") || trace.equals("true"),
-                (int) number(given, "hang_after", -1, -1, Integer.MAX_VALUE),
+                whole(given, "hang_after", -1, -1),
                 System.nanoTime());
     }
 
@@ -60,22 +62,38 @@ public record StreamRequest(
 
     private static String text(Map<String, ?> given, String name, String otherwise) {
         Object value = given.get(name);
+        if (value instanceof Double number) { // JSON knows one kind of number: 5.0 is 5
+            return BigDecimal.valueOf(number).stripTrailingZeros().toPlainString();
+        }
         return value == null ? otherwise : value.toString();
     }
 
-    private static double number(Map<String, ?> given, String name, double otherwise, double least, double most) {
+    private static int whole(Map<String, ?> given, String name, int otherwise, int least) {
         String value = text(given, name, String.valueOf(otherwise));
-        double number;
         try {
-            number = Double.parseDouble(value);
-        } catch (NumberFormatException error) {
-            number = Double.NaN;
+            int number = Integer.parseInt(value);
+            if (number >= least) {
+                return number;
+            }
+        } catch (NumberFormatException none) {
+            // It is refused with those that are too small.
         }
-        if (number >= least && number <= most) {
-            return number;
+        throw new IllegalArgumentException("%s must be a whole number from %d to %d; got %s"
+                .formatted(name, least, Integer.MAX_VALUE, value));
+    }
+
+    private static double rate(Map<String, ?> given) {
+        String value = text(given, "rate", "20");
+        try {
+            double number = new BigDecimal(value).doubleValue(); // unlike parseDouble it takes no NaN, 20d or 0x1p3
+            if (number >= 0 && number <= NS_PER_S) {
+                return number;
+            }
+        } catch (NumberFormatException none) {
+            // It is refused with those out of range.
         }
         throw new IllegalArgumentException(
-                "%s must be a number from %.0f to %.0f; got %s".formatted(name, least, most, value));
+                "rate must be a number from 0 to %.0f; got %s".formatted(NS_PER_S, value));
     }
 
     private static void oneOf(String name, String value, String... accepted) {

@@ -8,6 +8,7 @@ import org.springframework.boot.autoconfigure.SpringBootApplication;
 public class WebFluxApplication {
     /** Takes --port (0: a free one). */
     public static void main(String[] arguments) {
+        Option.check(arguments, Option.PORT);
         SpringApplication.run(WebFluxApplication.class, arguments);
     }
 }
