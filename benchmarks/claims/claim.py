@@ -10,7 +10,7 @@ from subprocess import SubprocessError
 import aiohttp
 
 from benchmarks.peers.failures import in_words
-from benchmarks.peers.registry import Need
+from benchmarks.peers.needs import Need
 
 __all__ = ("Claim", "Evidence", "Figure", "Verdict", "missing", "untested")
 
@@ -120,7 +120,7 @@ class Claim:
 
 def missing(needs: tuple[Need, ...]) -> tuple[str, ...]:
     """Return one line for each that is not there: what to install."""
-    return tuple(f"{need.name}: install {need.install}" for need in needs if not need.is_there())
+    return tuple(f"{lack}: install {need.install}" for need in needs if (lack := need.lack()))
 
 
 def untested(lacking: tuple[str, ...], figures: tuple[Figure, ...] = (), sentences: tuple[str, ...] = ()) -> Evidence:

@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 
 from benchmarks.peers import jvm
-from benchmarks.peers.registry import JAVA, Need
+from benchmarks.peers.needs import Need
 from benchmarks.processes import ServerProcess, starting_all
 
 __all__ = ("CHROMIUM", "JAVA", "OUR_SERVER", "Demand", "Tried", "browser", "demand", "has", "spring", "versions")
@@ -46,7 +46,10 @@ def browser() -> str | None:
     return next((found for name in _BROWSERS if (found := shutil.which(name))), None)
 
 
-CHROMIUM: Final = Need("chromium", "chromium (Debian: apt-get install chromium)", lambda: browser() is not None)
+CHROMIUM: Final = Need("chromium", "chromium (Debian: apt-get install chromium)", lambda: () if browser() else None)
+
+JAVA: Final = jvm.NEEDED
+"""What builds and runs the Java originals."""
 
 
 def has(needs: Sequence[Need]) -> bool:

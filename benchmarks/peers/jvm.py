@@ -10,20 +10,24 @@ The first build fetches Spring Boot and what it needs, later ones work offline.
 from __future__ import annotations
 
 import fcntl
-import shutil
 import subprocess
-from collections.abc import Mapping
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
+
+from benchmarks.peers import needs
 
 __all__ = ("MODULES", "NEEDED", "PROJECT", "build", "command", "is_built", "jar", "missing")
 
 MODULES: Final = ("semantics", "mvc", "webflux")
 """What can be started."""
 
-NEEDED: Final[Mapping[str, str]] = {"java": "a Java 17 runtime or later", "mvn": "Maven 3.8 or later and a JDK"}
-"""The programs that build and run them -> what to install."""
+NEEDED: Final = (
+    # Before Java 9 it knows no --version.
+    needs.program("java", "a Java runtime", (17,), option="-version", before='version "'),
+    needs.program("mvn", "Maven and a JDK", (3, 6, 3), before="Apache Maven "),
+)
+"""The programs that build and run them, as old as Spring Boot allows."""
 
 PROJECT: Final = Path(__file__).parent / "spring"
 """Where their sources are."""
@@ -38,7 +42,7 @@ _failures: Final[dict[tuple[Path, str], str]] = {}
 
 def missing() -> str:
     """Say what has to be installed; empty: all is there."""
-    return "; ".join(f"{program}: {what}" for program, what in NEEDED.items() if shutil.which(program) is None)
+    return needs.missing(NEEDED)
 
 
 def jar(module: str, project: Path = PROJECT) -> Path:
@@ -63,7 +67,7 @@ def build(project: Path = PROJECT) -> None:
     """Build all modules unless they are. Waits while another process builds.
 
     Raises:
-        RuntimeError: java or mvn is missing, or the build failed; the message says what to do.
+        RuntimeError: java or mvn is missing or too old, or the build failed; the message says what to do.
     """
     absent = missing()
     if absent:
@@ -88,7 +92,8 @@ def command(module: str, *arguments: str) -> tuple[str, ...]:
 
     Args:
         module: one of `MODULES`.
-        arguments: what the program is given: the servers take --port=N (0, as without it: a free one) and --threads=N.
+        arguments: what the program is given: the servers take --port=N (0, as without it: a free one), and mvc takes
+            --threads=N.
 
     Raises:
         ValueError: there is no such module.

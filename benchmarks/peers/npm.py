@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import fcntl
-import shutil
 import subprocess
 from pathlib import Path
 from typing import Final
 
-__all__ = ("command", "install")
+from benchmarks.peers.needs import Need, missing, program
+
+__all__ = ("NODE", "NPM", "command", "install")
+
+NODE: Final = program("node", "Node.js", (20,))
+"""What runs them: as old as the folder's package.json allows."""
+
+NPM: Final = program("npm", "npm")
+"""What installs their packages."""
 
 _FOLDER: Final = Path(__file__).parent / "node"
 _INSTALL: Final = ("ci", "--ignore-scripts", "--no-audit", "--no-fund")
@@ -19,11 +26,12 @@ def command(script: str, *, packages: bool) -> tuple[str, ...]:
     """Return what starts a script of the folder; installs first if it needs packages that are not there.
 
     Raises:
-        RuntimeError: node or npm is missing, or the installation failed; the message says what to do.
+        RuntimeError: node or npm is missing or too old, or the installation failed; the message says what to do.
     """
+    _check(NODE)
     if packages:
         install()
-    return (_program("node"), str(_FOLDER / script))
+    return (NODE.name, str(_FOLDER / script))
 
 
 def install() -> None:
@@ -32,21 +40,19 @@ def install() -> None:
     Raises:
         RuntimeError: npm is missing, or it failed.
     """
-    npm = _program("npm")
+    _check(NPM)
     stamp = _FOLDER / "node_modules" / ".installed"
     with (_FOLDER / "package-lock.json").open(encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         wanted = lock.read()
         if not stamp.exists() or stamp.read_text("utf-8") != wanted:
-            _run(npm, *_INSTALL)
+            _run(NPM.name, *_INSTALL)
             stamp.write_text(wanted, "utf-8")
 
 
-def _program(name: str) -> str:
-    found = shutil.which(name)
-    if found is None:
-        raise RuntimeError(f"{name} is not on the PATH: install Node.js 20 or later with npm")
-    return found
+def _check(need: Need) -> None:
+    if absent := missing([need]):
+        raise RuntimeError(f"the Node.js peers need {absent}")
 
 
 def _run(*words: str) -> None:

@@ -7,18 +7,17 @@ schedule that is caught up with; 0: as fast as possible) and `trace=1` (seq, due
 
 from __future__ import annotations
 
-import shutil
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
-from importlib.util import find_spec
 from typing import Final
 
 from benchmarks.peers import jvm, npm
+from benchmarks.peers.needs import Need, Version, missing, package
 
-__all__ = ("JAVA", "PEERS", "Need", "Peer", "Stack", "package", "peer", "program")
+__all__ = ("PACKAGES", "PEERS", "Peer", "Stack", "peer")
 
 
 class Stack(Enum):
@@ -28,31 +27,6 @@ class Stack(Enum):
     NODE = "Node.js"
     SPRING_MVC = "Spring MVC"
     SPRING_WEBFLUX = "Spring WebFlux"
-
-
-@dataclass(frozen=True, slots=True)
-class Need:
-    """Something that has to be installed.
-
-    Attributes:
-        name: of a program, or of a package as it is imported.
-        install: what to install, for people.
-        is_there: whether it is.
-    """
-
-    name: str
-    install: str
-    is_there: Callable[[], bool]
-
-
-def program(name: str, install: str) -> Need:
-    """Need a program on the PATH."""
-    return Need(name, install, lambda: shutil.which(name) is not None)
-
-
-def package(name: str) -> Need:
-    """Need a Python package, which the extra `peers` brings."""
-    return Need(name, "pip install 'tokenweir[peers]'", lambda: find_spec(name) is not None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,19 +55,26 @@ class Peer:
 
     def missing(self) -> str:
         """Return one line that says what to install; empty: all is there."""
-        absent: dict[str, list[str]] = {}
-        for need in self.needs:
-            if not need.is_there():
-                absent.setdefault(need.install, []).append(need.name)
-        return "; ".join(f"{', '.join(names)}: {install}" for install, names in absent.items())
+        return missing(self.needs)
 
 
 # --- Python ------------------------------------------------------------------------------------------------------
 
 
+PACKAGES: Final[Mapping[str, Version]] = {
+    "aiohttp_sse": (2, 2),
+    "fastapi": (0, 135),  # its own EventSourceResponse
+    "httptools": (),
+    "sse_starlette": (3,),
+    "starlette": (1,),
+    "uvicorn": (0, 50),
+}
+"""What they import -> the oldest version that will do, as the extra `peers` has it."""
+
+
 def _python(name: str, module: str, *packages: str) -> Peer:
     words = (sys.executable, "-m", f"benchmarks.peers.python.{module}")
-    return Peer(name, Stack.PYTHON, tuple(map(package, packages)), lambda: words)
+    return Peer(name, Stack.PYTHON, tuple(package(each, PACKAGES[each]) for each in packages), lambda: words)
 
 
 _UVICORN: Final = ("uvicorn", "httptools", "starlette")
@@ -110,30 +91,24 @@ _PYTHON: Final = (
 
 # --- Node.js -----------------------------------------------------------------------------------------------------
 
-_NODE_JS: Final = program("node", "Node.js 20 or later")
-_NPM: Final = program("npm", "npm")
-
 
 def _node(name: str, script: str, *needs: Need) -> Peer:
-    command = partial(npm.command, script, packages=_NPM in needs)
+    command = partial(npm.command, script, packages=npm.NPM in needs)
     return Peer(name, Stack.NODE, needs, command, warm_up_s=5.0)
 
 
 _NODE: Final = (
-    _node("Node res.write", "http_write.mjs", _NODE_JS),
-    _node("Node better-sse", "better_sse.mjs", _NODE_JS, _NPM),
+    _node("Node res.write", "http_write.mjs", npm.NODE),
+    _node("Node better-sse", "better_sse.mjs", npm.NODE, npm.NPM),
 )
 
 
 # --- Spring ------------------------------------------------------------------------------------------------------
 
-JAVA: Final = tuple(program(name, install) for name, install in jvm.NEEDED.items())
-"""What builds and runs the Java originals."""
-
 
 def _spring(name: str, stack: Stack, module: str, variant: str) -> Peer:
     query = {"variant": variant, "strategy": "buffer"}
-    return Peer(name, stack, JAVA, partial(jvm.command, module), "/v1/chat/stream", query, warm_up_s=12.0)
+    return Peer(name, stack, jvm.NEEDED, partial(jvm.command, module), "/v1/chat/stream", query, warm_up_s=12.0)
 
 
 _SPRING: Final = (

@@ -15,6 +15,7 @@ __all__ = ()
 
 BUILDS = "for module in semantics mvc webflux; do mkdir -p $module/target && echo $$ > $module/target/$module.jar; done"
 IS_KILLED = f"{BUILDS}; kill -KILL $$"
+SAYS_ITS_VERSION = """case "$1" in -*version) echo 'java version "17", Apache Maven 3.9'; exit;; esac"""
 FAILS = "echo '[ERROR] no parent'; exit 1"
 
 Maven = Callable[[str], None]
@@ -33,9 +34,9 @@ def maven(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Maven:
     def write(script: str) -> None:
         tools = tmp_path / "tools"
         tools.mkdir(exist_ok=True)
-        for name in jvm.NEEDED:
-            (tools / name).write_text(f"#!/bin/sh\necho >> {tmp_path}/runs\n{script}\n")
-            (tools / name).chmod(0o755)
+        for need in jvm.NEEDED:
+            (tools / need.name).write_text(f"#!/bin/sh\n{SAYS_ITS_VERSION}\necho >> {tmp_path}/runs\n{script}\n")
+            (tools / need.name).chmod(0o755)
         monkeypatch.setenv("PATH", f"{tools}{os.pathsep}{os.environ['PATH']}")
 
     return write
