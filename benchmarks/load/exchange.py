@@ -206,7 +206,7 @@ class Exchange(asyncio.BaseProtocol):
         if self._phase is _Phase.OVER:
             return
         self._keep(data, now_ns)
-        if self._phase is _Phase.OVER:  # it was too much
+        if self.over.is_set():  # it was too much
             return
         if self._phase is _Phase.REFUSAL:
             if self._has_enough():

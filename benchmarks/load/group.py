@@ -104,13 +104,14 @@ class LoadClients:
         """
         heard: dict[int, R] = {}
         with selectors.DefaultSelector() as selector:
-            for number, worker in enumerate(self._workers):
-                selector.register(worker, selectors.EVENT_READ, number)
+            for place, worker in enumerate(self._workers):
+                selector.register(worker, selectors.EVENT_READ, place)
             while len(heard) < len(self._workers):
                 for key, _ in selector.select():
+                    number: int = key.data
                     selector.unregister(key.fileobj)
-                    heard[key.data] = hear(self._workers[key.data])
-        return [heard[number] for number in range(len(self._workers))]
+                    heard[number] = hear(self._workers[number])
+        return [heard[place] for place in range(len(self._workers))]
 
     def _merged(self, runs: Sequence[LoadRun]) -> LoadRun:
         captures = [capture for run in runs for capture in run.captures]
