@@ -7,11 +7,8 @@ interrupted, and what was measured is kept.
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
-from collections.abc import Generator
-from contextlib import contextmanager, suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
@@ -20,6 +17,7 @@ import typer
 
 from benchmarks import options
 from benchmarks.interrupts import interruptible
+from benchmarks.printing import as_far_as_it_is_read, tell
 
 # What takes long to import is imported where it is needed: --help and wrong usage answer at once.
 if TYPE_CHECKING:
@@ -122,7 +120,7 @@ def run(
     console = Console()
     came = _measured(order)
     _write(came.results, output, with_report=report)
-    with _as_far_as_it_is_read():
+    with as_far_as_it_is_read():
         _print(came, console, definitions, wanted)
         _name_files(output, with_report=report)
     sys.exit(_exit_code(came.results))
@@ -147,19 +145,8 @@ def _measured(order: Order) -> Run:
             typer.echo("Interrupted before anything was measured.", err=True)
             sys.exit(_INTERRUPTED)
     if came.results.interrupted:
-        with suppress(BrokenPipeError):
-            typer.echo("Interrupted: what was measured is being written.", err=True)
+        tell("Interrupted: what was measured is being written.")
     return came
-
-
-@contextmanager
-def _as_far_as_it_is_read() -> Generator[None]:
-    """Print, and end the printing alone when nobody reads any more, as with `| head`."""
-    try:
-        yield
-        sys.stdout.flush()
-    except (BrokenPipeError, SystemExit):  # rich makes the second of the first
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _write(results: Results, folder: Path, *, with_report: bool) -> None:
@@ -318,7 +305,7 @@ def url(
     with stopped_by_signals(control):
         results = _measured_url(request, wanted, traces, control)
         _write(results, output, with_report=report)
-        with _as_far_as_it_is_read():
+        with as_far_as_it_is_read():
             _print(
                 Run(results, {("url", results.cells[0].name): traces} if traces else {}), console, definitions, wanted
             )

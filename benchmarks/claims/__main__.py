@@ -1,12 +1,13 @@
 """`python -m benchmarks.claims`: make the experiments, and say what becomes of each claim.
 
-Exit codes: 0 whatever the verdicts; 1 an experiment broke off; 2 wrong usage.
+Exit codes: 0 whatever the verdicts; 1 an experiment broke off; 2 wrong usage; 130 interrupted, and what was found out
+before is kept.
 """
 
 from __future__ import annotations
 
-import signal
-import sys
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -19,13 +20,16 @@ from benchmarks.claims.registry import CLAIMS, claim
 from benchmarks.claims.showing import Checked, show, to_json
 from benchmarks.claims.tools import versions
 from benchmarks.environment import environment
+from benchmarks.interrupts import interruptible
 from benchmarks.options import check_writable
+from benchmarks.printing import as_far_as_it_is_read, tell
 from benchmarks.results import write_whole
 
 __all__ = ("check",)
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
+_INTERRUPTED: Final = 130
 _OUTPUT: Final = Path("tokenweir-results") / "claims.html"
 _ENDINGS: Final = (".html", ".json")
 
@@ -42,22 +46,32 @@ def check(
 ) -> None:
     """Put popular statements about streams to the test, a few seconds each.
 
-    What needs Java or a browser says so where there is none. The first run with Java builds for minutes.
+    What needs Java or a browser says so where there is none. The first run with Java builds for minutes. Interrupted,
+    it writes what was found out and exits with 130.
     """
-    # As an exception it passes through what ends the servers.
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     chosen = _chosen(names or [])
     _check_output(output)
     console = Console()
+    checked = _checked(chosen, console)
+    interrupted = len(checked) < len(chosen)
+    if interrupted:
+        tell(f"Interrupted: {len(checked)} of {len(chosen)} claims were checked.")
+    if checked:
+        write_whole(output, _written(checked, output, interrupted=interrupted))
+        with as_far_as_it_is_read():
+            show(checked, console)
+            console.print(f"\nwritten: {output}", markup=False, highlight=False)
+    raise typer.Exit(_INTERRUPTED if interrupted else int(any(each.evidence.failed for each in checked)))
+
+
+def _checked(chosen: Sequence[Claim], console: Console) -> list[Checked]:
+    """Make the experiments, until an interrupt; the one that it meets is lost."""
     checked: list[Checked] = []
-    with console.status("starting") as status:
+    with suppress(KeyboardInterrupt), interruptible(), console.status("starting") as status:
         for each in chosen:
             status.update(f"checking: {each.statement}")
             checked.append(Checked(each, each.check()))
-    show(checked, console)
-    write_whole(output, _written(checked, output))
-    console.print(f"\nwritten: {output}", markup=False, highlight=False)
-    raise typer.Exit(int(any(each.evidence.failed for each in checked)))
+    return checked
 
 
 def _chosen(names: list[str]) -> list[Claim]:
@@ -75,9 +89,11 @@ def _check_output(output: Path) -> None:
     check_writable(output.parent)
 
 
-def _written(checked: list[Checked], output: Path) -> bytes:
+def _written(checked: Sequence[Checked], output: Path, *, interrupted: bool) -> bytes:
     found = environment() | {"originals": versions()}
-    return to_json(checked, found) if output.suffix == ".json" else page(checked, found).encode()
+    if output.suffix == ".json":
+        return to_json(checked, found, interrupted=interrupted)
+    return page(checked, found, interrupted=interrupted).encode()
 
 
 if __name__ == "__main__":

@@ -16,14 +16,21 @@ from benchmarks.report.tables import scrolled
 __all__ = ("page",)
 
 
-def page(checked: Sequence[Checked], environment: Mapping[str, Any]) -> str:
-    """Return the whole file. Text is shown as text, whatever is in it."""
+def page(checked: Sequence[Checked], environment: Mapping[str, Any], *, interrupted: bool = False) -> str:
+    """Return the whole file. Text is shown as text, whatever is in it.
+
+    Args:
+        checked: in the order of the page.
+        environment: on what they were checked.
+        interrupted: whether more were to be checked.
+    """
     main = joined([_overview(checked), *(_section(each) for each in checked), _environment(environment)])
     header = joined(
         [
             tag("p", "tokenweir", class_="mark"),
             tag("h1", "The claims, checked"),
             tag("p", _counted(checked), class_="lead"),
+            _interrupted() if interrupted else None,
             _contents(checked),
         ]
     )
@@ -58,6 +65,11 @@ def _head() -> Markup:
 def _counted(checked: Sequence[Checked]) -> str:
     counts = ((verdict, sum(each.evidence.verdict is verdict for each in checked)) for verdict in Verdict)
     return " · ".join(f"{count} {verdict.value}" for verdict, count in counts if count)
+
+
+def _interrupted() -> Markup:
+    words = " These claims were checked before; the others are missing."
+    return tag("p", tag("strong", "Interrupted."), words, class_="banner mild", role="note")
 
 
 def _contents(checked: Sequence[Checked]) -> Markup:

@@ -66,11 +66,18 @@ def _lines(evidence: Evidence) -> list[str]:
     return lines
 
 
-def to_json(checked: Sequence[Checked], environment: dict[str, Any]) -> bytes:
-    """Return claims, verdicts and all figures, with the environment that they come from."""
+def to_json(checked: Sequence[Checked], environment: dict[str, Any], *, interrupted: bool = False) -> bytes:
+    """Return claims, verdicts and all figures, with the environment that they come from.
+
+    Args:
+        checked: in the order of the file.
+        environment: on what they were checked.
+        interrupted: whether more were to be checked.
+    """
     record = {
         "format": FORMAT,
         "version": VERSION,
+        "interrupted": interrupted,
         "environment": environment,
         "claims": [_record(each) for each in checked],
     }

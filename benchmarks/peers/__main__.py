@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import signal
-import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from enum import Enum
 from pathlib import Path
@@ -13,11 +11,14 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 
+from benchmarks.interrupts import interruptible
 from benchmarks.options import check_writable
 from benchmarks.peers.comparison import Comparison, save, skipped_lines, table
 from benchmarks.peers.registry import PEERS, Peer
-from benchmarks.peers.side_by_side import CASES, FULL, QUICK, compare
+from benchmarks.peers.side_by_side import CASES, FULL, QUICK, Case, compare
 from benchmarks.printable import wide_enough
+from benchmarks.printing import as_far_as_it_is_read, tell
+from benchmarks.progress import Lines
 from benchmarks.report import PEERS as FILE
 from benchmarks.report.stacks import write_page
 
@@ -53,27 +54,19 @@ def measure(
     shows the comparison, too. Exits with 1 if a build or a measurement failed; a goal that was missed is no failure.
     Interrupted, it writes what was measured and exits with 130.
     """
-    # As an exception it passes through what ends the servers.
-    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     peers = _peers(only or [])
     check_writable(output)
     chosen = [each for each in CASES if not case or Kind(each.name) in case]
     console = wide_enough(Console())
-    with console.status("starting") as status:
-        say = status.update if console.is_terminal else Console(stderr=True).print
-        came = compare(peers, QUICK if quick else FULL, cases=chosen, quick=quick, say=say)
-    if came.interrupted and not came.rows:
-        typer.echo("Interrupted before anything was measured.", err=True)
-        raise typer.Exit(_INTERRUPTED)
+    came = _measured(peers, chosen, console, quick=quick)
     came.created = datetime.now(UTC).isoformat(timespec="seconds")
     came.warm_up_s = _warm_up_s(came, peers)
     _write(came, output)
-    console.print(table(came))
-    for line in skipped_lines(came):
-        console.print(line, markup=False, highlight=False)
-    typer.echo(f"\nresults  {output / FILE}\nreport   {output / _PAGE}")
-    if came.interrupted:
-        typer.echo("\nInterrupted: this is what was measured before.", err=True)
+    with as_far_as_it_is_read():
+        console.print(table(came))
+        for line in skipped_lines(came):
+            console.print(line, markup=False, highlight=False)
+        typer.echo(f"\nresults  {output / FILE}\nreport   {output / _PAGE}")
     raise typer.Exit(_INTERRUPTED if came.interrupted else int(came.has_failures))
 
 
@@ -88,6 +81,22 @@ def _peers(only: list[str]) -> list[Peer]:
         names = ", ".join(peer.name for peer in PEERS)
         raise typer.BadParameter(f"--only: no peer has {' or '.join(only)} in its name or stack; there are {names}")
     return chosen
+
+
+def _measured(peers: Sequence[Peer], cases: Sequence[Case], console: Console, *, quick: bool) -> Comparison:
+    came: Comparison | None = None
+    try:
+        with interruptible(), console.status("starting") as status:
+            say = status.update if console.is_terminal else Lines(Console(stderr=True)).note
+            came = compare(peers, QUICK if quick else FULL, cases=cases, quick=quick, say=say)
+    except KeyboardInterrupt:  # while they were built, or after it had ended
+        pass
+    if came is None or (came.interrupted and not came.rows):
+        tell("Interrupted before anything was measured.")
+        raise typer.Exit(_INTERRUPTED)
+    if came.interrupted:
+        tell("Interrupted: what was measured is being written.")
+    return came
 
 
 def _warm_up_s(came: Comparison, peers: Iterable[Peer]) -> dict[str, float]:

@@ -75,6 +75,7 @@ class Comparison(msgspec.Struct, kw_only=True):
         environment: on what it was measured, see `benchmarks.environment`.
         rows: by case, then in the order of the contenders.
         skipped: who is not in them.
+        left_out: cases that are not in them -> why they cannot be measured here.
         warm_up_s: for how long a contender streamed before it was measured, if it compiles while it runs; by its name.
         created: ISO 8601, UTC; empty: not known.
         interrupted: whether it was ended before its end: rows have fewer values, or are not there.
@@ -86,6 +87,7 @@ class Comparison(msgspec.Struct, kw_only=True):
     environment: dict[str, Any]
     rows: list[Row]
     skipped: list[Skipped] = []
+    left_out: dict[str, str] = {}
     warm_up_s: dict[str, float] = {}
     created: str = ""
     interrupted: bool = False
@@ -142,8 +144,9 @@ def table(comparison: Comparison) -> Table:
 
 
 def skipped_lines(comparison: Comparison) -> list[str]:
-    """Return one line for each peer that was not measured. In a column of the table they would be a tower of words."""
-    return [f"skipped  {each.contender} ({each.stack}): {each.reason}" for each in comparison.skipped]
+    """Return one line for each case and peer that was not measured; in a column of the table, a tower of words."""
+    cases = [f"left out {case}: {reason}" for case, reason in comparison.left_out.items()]
+    return cases + [f"skipped  {each.contender} ({each.stack}): {each.reason}" for each in comparison.skipped]
 
 
 def _cells(row: Row) -> tuple[str, ...]:

@@ -95,12 +95,14 @@ class Case:
         unit: of a sample.
         measure: takes one sample with a new server. Raises RuntimeError or OSError if that fails.
         goal: what is wanted beside a peer: a sign and a limit of ours divided by theirs; None: nothing.
+        obstacle: why it cannot be measured on this system; empty: it can.
     """
 
     name: str
     unit: str
     measure: Callable[[Contender, Size], Sample]
     goal: Callable[[Peer], tuple[str, float] | None]
+    obstacle: Callable[[], str] = lambda: ""
 
 
 def _firehose(contender: Contender, size: Size) -> Sample:
@@ -115,12 +117,14 @@ def _paced(contender: Contender, size: Size) -> Sample:
 
 
 def _memory(contender: Contender, size: Size) -> Sample:
-    if not HAS_PROC:
-        return Sample(math.nan, "needs Linux: memory is read from /proc")
     grown = memory.grow(contender, size.memory, memory.PAUSED)
     all_begun = grown.begun == size.memory.streams
     note = "" if all_begun else f"only {grown.begun} of {size.memory.streams} streams had begun"
     return Sample(grown.kib_per_stream, note, comparable=all_begun)
+
+
+def _memory_obstacle() -> str:
+    return "" if HAS_PROC else "needs Linux: memory is read from /proc"
 
 
 def _firehose_goal(peer: Peer) -> tuple[str, float] | None:
@@ -140,7 +144,7 @@ def _memory_goal(peer: Peer) -> tuple[str, float] | None:
 CASES: Final = (
     Case("firehose", "tokens/s", _firehose, _firehose_goal),
     Case("paced", "streams", _paced, _paced_goal),
-    Case("memory", "KiB/stream", _memory, _memory_goal),
+    Case("memory", "KiB/stream", _memory, _memory_goal, _memory_obstacle),
 )
 """All, in the order of the table."""
 
@@ -163,10 +167,12 @@ def compare(
     Args:
         peers: which; one that lacks something, or cannot be built, is skipped with one line.
         size: how much.
-        cases: what.
+        cases: what; one that cannot be measured on this system is left out, with the reason.
         quick: what the result says of the size.
         say: is told what is being done, one line at a time.
     """
+    left_out = {case.name: reason for case in cases if (reason := case.obstacle())}
+    cases = [case for case in cases if case.name not in left_out]
     present, skipped = _build(peers, say)
     contenders = (*OURS, *(contender for _, contender in present))
     samples: _Samples = {}
@@ -182,7 +188,14 @@ def compare(
         for contender in contenders
         if (case.name, contender.name) in samples
     ]
-    return Comparison(quick=quick, environment=environment(), rows=rows, skipped=skipped, interrupted=interrupted)
+    return Comparison(
+        quick=quick,
+        environment=environment(),
+        rows=rows,
+        skipped=skipped,
+        left_out=left_out,
+        interrupted=interrupted,
+    )
 
 
 def _build(peers: Sequence[Peer], say: Callable[[str], None]) -> tuple[list[tuple[Peer, Contender]], list[Skipped]]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+import signal
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -20,13 +22,23 @@ from benchmarks.claims.page import page
 from benchmarks.claims.registry import CLAIMS, claim
 from benchmarks.claims.showing import Checked, show, to_json, verdict_words
 from benchmarks.claims.tools import CHROMIUM, JAVA, Demand, Tried, spring
-from benchmarks.peers.registry import Need
+from benchmarks.peers.needs import Need
+from tests.benchmarks.unread import unread
 
 __all__ = ()
 
 HOLDS, CONDITIONAL, REFUTED, UNTESTED = Verdict.HOLDS, Verdict.CONDITIONAL, Verdict.REFUTED, Verdict.UNTESTED
-ABSENT = Need("loom", "a loom", lambda: False)
-PRESENT = Need("thread", "thread", lambda: True)
+ABSENT = Need("loom", "a loom", lambda: None)
+PRESENT = Need("thread", "thread", lambda: ())
+
+
+@pytest.fixture(autouse=True)
+def _own_handlers() -> Iterator[None]:
+    """Undo that the command ignores signals at its end."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 def needs(*wanted: Need) -> pytest.MarkDecorator:
@@ -444,6 +456,11 @@ def test_an_experiment_is_not_begun_without_what_it_needs() -> None:
     assert (found.verdict, found.missing, found.failed) == (UNTESTED, ("loom: install a loom",), False)
 
 
+def test_what_is_too_old_is_missing_and_told_with_its_version() -> None:
+    old = Need("loom", "a loom", lambda: (3, 1), (4,))
+    assert made_up(needs=(old,)).check().missing == ("loom 4 or later (found 3.1): install a loom",)
+
+
 def test_what_would_help_is_named_beside_the_verdict() -> None:
     found = made_up(found=evidence(missing=("loom: install a loom",)), helps=(PRESENT, ABSENT)).check()
     assert (found.verdict, found.missing) == (HOLDS, ("loom: install a loom",))
@@ -528,6 +545,15 @@ def test_the_page_escapes_its_texts_and_asks_for_nothing() -> None:
     assert "default-src 'none'" in text
 
 
+def test_the_page_and_the_json_say_that_they_are_not_all() -> None:
+    assert "Interrupted." in page(CHECKED, {}, interrupted=True)
+    assert "Interrupted." not in page(CHECKED, {})
+    assert [json.loads(to_json(CHECKED, {}, interrupted=each))["interrupted"] for each in (True, False)] == [
+        True,
+        False,
+    ]
+
+
 # --- The command -------------------------------------------------------------------------------------------------
 
 
@@ -546,6 +572,44 @@ def test_the_command_fails_if_an_experiment_broke_off_and_writes_its_page_beside
     monkeypatch.chdir(tmp_path)
     assert CliRunner().invoke(app, []).exit_code == 1
     assert (tmp_path / "tokenweir-results" / "claims.html").read_text("utf-8").startswith("<!doctype html>")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(("before", "written"), [(2, ["claims.json"]), (0, [])])
+def test_the_command_that_is_told_to_end_keeps_what_it_found_out(
+    before: int, written: list[str], number: signal.Signals, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def is_ended() -> Evidence:
+        signal.raise_signal(number)
+        raise AssertionError("it goes on")
+
+    claims = [*(made_up(f"claim-{index}") for index in range(before)), replace(made_up("ended"), experiment=is_ended)]
+    monkeypatch.setattr("benchmarks.claims.__main__.CLAIMS", (*claims, made_up("never")))
+    result = CliRunner().invoke(app, ["--output", str(tmp_path / "claims.json")])
+    assert result.exit_code == 130
+    assert f"Interrupted: {before} of {before + 2} claims were checked." in result.output
+    assert [each.name for each in tmp_path.iterdir()] == written
+    for path in tmp_path.iterdir():
+        record = json.loads(path.read_text("utf-8"))
+        assert record["interrupted"]
+        assert [each["name"] for each in record["claims"]] == ["claim-0", "claim-1"]
+
+
+IN_A_PIPE = """
+from dataclasses import replace
+from benchmarks.claims import __main__ as command
+from benchmarks.claims.claim import Evidence, Verdict
+
+found = Evidence(Verdict.HOLDS, (), ("It is so.",))
+command.CLAIMS = (replace(command.CLAIMS[0], needs=(), helps=(), experiment=lambda: found),)
+command.app()
+"""
+
+
+@pytest.mark.slow
+def test_words_that_nobody_reads_change_nothing(tmp_path: Path) -> None:
+    assert unread(IN_A_PIPE, "--output", str(tmp_path / "claims.html")) == 0
+    assert (tmp_path / "claims.html").exists()
 
 
 @pytest.mark.parametrize("arguments", [["looms"], ["--output", "claims.pdf"], ["--output", "no/such/claims.json"]])

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
+import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+import aiohttp
 import msgspec
 import pytest
 from rich.console import Console
@@ -20,7 +23,8 @@ from benchmarks.peers import npm
 from benchmarks.peers.__main__ import app
 from benchmarks.peers.comparison import Comparison, Row, Skipped, load, save, skipped_lines, table
 from benchmarks.peers.failures import in_words
-from benchmarks.peers.registry import PEERS, Need, Peer, Stack, package, peer, program
+from benchmarks.peers.needs import Need, program
+from benchmarks.peers.registry import PEERS, Peer, Stack, peer
 from benchmarks.peers.side_by_side import CASES, Case, Sample, Size, compare
 from benchmarks.processes import HAS_PROC, ServerProcess, running
 from benchmarks.results import ResultsError
@@ -31,6 +35,7 @@ from benchmarks.served.memory import MemorySize
 from benchmarks.served.paced import PacedSize
 from benchmarks.traces.captures import Outcome
 from benchmarks.traces.parsing import parse
+from tests.benchmarks.unread import unread
 
 __all__ = ()
 
@@ -44,6 +49,15 @@ TINY = Size(
 )
 
 Serve = Callable[[Peer], ServerProcess]
+
+
+@pytest.fixture(autouse=True)
+def _own_handlers() -> Iterator[None]:
+    """Undo that the command ignores signals at its end."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
 # --- What they stream --------------------------------------------------------------------------------------------
@@ -85,6 +99,32 @@ async def test_peer_streams_every_token_once_in_order_and_ends(serve: Serve, wan
     assert (trace.due_ns[1:] >= trace.due_ns[:-1]).all()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("count", "1.5"), ("count", ""), ("rate", "nan"), ("rate", "-1"), ("trace", "yes"), ("hang_after", "x")],
+)
+@pytest.mark.parametrize("wanted", [each for each in PEERS if each.path == "/stream"], ids=lambda each: each.name)
+async def test_peer_refuses_a_wrong_value_by_name(serve: Serve, wanted: Peer, name: str, value: str) -> None:
+    url = f"http://127.0.0.1:{serve(wanted).port}{wanted.path}"
+    async with aiohttp.ClientSession() as session, session.get(url, params={name: value}) as response:
+        assert response.status == 400
+        message = (await response.json())["error"]["message"]
+    assert message.startswith(f"{name} must be ")
+    assert message[:-1].endswith(f"; got {message[-1]}{value}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wanted", [each for each in PEERS if each.stack is Stack.NODE], ids=lambda each: each.name)
+async def test_path_that_is_no_url_does_not_end_a_peer(serve: Serve, wanted: Peer) -> None:
+    for target, status in (("//", b"404"), ("/stream?count=0", b"200")):
+        reader, writer = await asyncio.open_connection("127.0.0.1", serve(wanted).port)
+        writer.write(f"GET {target} HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
+        assert (await reader.readline()).split()[1] == status
+        writer.close()
+        await writer.wait_closed()
+
+
 # --- Who they are ------------------------------------------------------------------------------------------------
 
 
@@ -109,24 +149,24 @@ def lacking(*needs: Need) -> Peer:
     return Peer("another", Stack.NODE, needs, build)
 
 
-def test_missing_tools_are_one_line_that_says_what_to_install() -> None:
-    there = program("python3", "Python")
-    absent = [program("no-such-java", "Java 17"), program("no-such-jdk", "Java 17"), package("no_such_package")]
-    line = "no-such-java, no-such-jdk: Java 17; no_such_package: pip install 'tokenweir[peers]'"
-    assert lacking(there, *absent).missing() == line
-    assert lacking(there).missing() == ""
-
-
 def test_peer_that_lacks_something_is_not_built() -> None:
     contender = Contender.of_peer(lacking(program("no-such-java", "Java 17")))
     assert (contender.command, contender.missing) == ((), "no-such-java: Java 17")
 
 
+def test_peer_of_a_stack_that_is_too_old_is_skipped_with_what_to_install_and_what_was_found() -> None:
+    came = compare([lacking(Need("java", "a Java runtime", lambda: (11, 0, 2), (17,)))], TINY, cases=[])
+    assert skipped_lines(came) == [
+        "skipped  another (Node.js): install java 17 or later (found 11.0.2): a Java runtime"
+    ]
+    assert not came.has_failures
+
+
 def test_node_that_is_not_there_is_an_error_that_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(RuntimeError, match=r"npm is not on the PATH: install Node\.js 20"):
-        npm.command("better_sse.mjs", packages=True)
-    with pytest.raises(RuntimeError, match=r"node is not on the PATH: install Node\.js 20"):
+    with pytest.raises(RuntimeError, match=r"the Node\.js peers need npm: npm"):
+        npm.install()
+    with pytest.raises(RuntimeError, match=r"the Node\.js peers need node 20 or later: Node\.js"):
         npm.command("http_write.mjs", packages=False)
 
 
@@ -229,6 +269,25 @@ def test_run_that_is_interrupted_keeps_what_was_measured(before: int, kept: list
     assert came.interrupted
     assert [row.values for row in came.rows] == kept
     assert [row.ratio for row in came.rows[1:]] == [1.0] * len(kept[1:])
+
+
+def test_case_that_cannot_be_measured_here_is_left_out_with_its_reason_and_no_failure() -> None:
+    def measure(_: Contender, __: Size) -> Sample:
+        raise AssertionError("it is measured although it cannot be")
+
+    case = Case("made up", "", measure, lambda _: None, lambda: "needs another system")
+    came = compare([made_up("slow", Stack.NODE)], TINY, cases=[case])
+    assert (came.rows, came.has_failures) == ([], False)
+    assert skipped_lines(came) == ["left out made up: needs another system"]
+
+
+def test_memory_is_left_out_where_the_system_does_not_tell_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("benchmarks.peers.side_by_side.HAS_PROC", False)
+    assert {each.name: each.obstacle() for each in CASES} == {
+        "firehose": "",
+        "paced": "",
+        "memory": "needs Linux: memory is read from /proc",
+    }
 
 
 def test_missing_peer_and_failed_build_are_one_line_each_and_the_run_goes_on() -> None:
@@ -411,6 +470,62 @@ def test_command_that_is_interrupted_writes_what_was_measured_if_anything_was(
     assert ended.exit_code == 130
     assert "Interrupted" in ended.output
     assert sorted(each.name for each in tmp_path.iterdir()) == written
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_command_that_is_told_to_end_writes_what_was_measured(
+    number: signal.Signals, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measure(contender: Contender, _: Size) -> Sample:
+        if contender.name == "raw transport.write":
+            signal.raise_signal(number)
+        return Sample(1.0)
+
+    monkeypatch.setattr("benchmarks.peers.__main__.CASES", [Case("made up", "", measure, lambda _: None)])
+    ended = CliRunner().invoke(app, ["--only", "raw transport", "--output", str(tmp_path)])
+    assert ended.exit_code == 130
+    came = load(tmp_path / "peers.json")
+    assert came.interrupted
+    assert [row.contender for row in came.rows] == [each.name for each in OURS]
+
+
+def test_command_that_is_told_to_end_while_it_builds_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def build(*_: object, **__: object) -> Comparison:
+        signal.raise_signal(signal.SIGTERM)
+        raise AssertionError("it goes on")
+
+    monkeypatch.setattr("benchmarks.peers.__main__.compare", build)
+    ended = CliRunner().invoke(app, ["--output", str(tmp_path)])
+    assert ended.exit_code == 130
+    assert "Interrupted before anything was measured." in ended.output
+    assert list(tmp_path.iterdir()) == []
+
+
+IN_A_PIPE = """
+import sys
+from pathlib import Path
+from benchmarks.peers import __main__ as command
+from benchmarks.peers.comparison import load
+
+came = load(Path(sys.argv.pop()))
+
+def compare(*_, say, **__):
+    say("a line of progress")
+    return came
+
+command.compare = compare
+command.app()
+"""
+
+
+@pytest.mark.slow
+def test_words_that_nobody_reads_change_nothing(tmp_path: Path) -> None:
+    came = comparison()
+    came.interrupted = True
+    save(came, tmp_path / "came.json")
+    folder = tmp_path / "out"
+    assert unread(IN_A_PIPE, "--output", str(folder), str(tmp_path / "came.json")) == 130
+    assert sorted(each.name for each in folder.iterdir()) == ["peers.html", "peers.json"]
 
 
 def test_file_has_the_warm_up_of_those_that_were_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

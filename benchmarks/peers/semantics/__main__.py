@@ -15,6 +15,7 @@ from benchmarks.peers.semantics.originals import originals
 from benchmarks.peers.semantics.rules import RULES
 from benchmarks.peers.semantics.schedules import FORMS
 from benchmarks.peers.semantics.table import schedules
+from benchmarks.printing import as_far_as_it_is_read
 
 __all__ = ("main", "report")
 
@@ -46,9 +47,10 @@ def main() -> int:
     except (RuntimeError, OSError) as error:
         print(f"no comparison: {error}", file=sys.stderr)
         return 2
-    if arguments.each:
-        print("\n".join(map(str, judged)))
-    print(f"{len(FORMS)} forms of RxJava and Reactor against ours\n\n{report(judged)}")
+    with as_far_as_it_is_read():
+        if arguments.each:
+            print("\n".join(map(str, judged)))
+        print(f"{len(FORMS)} forms of RxJava and Reactor against ours\n\n{report(judged)}")
     return int(any(one.verdict is Verdict.DIFFERENT for one in judged))
 
 
