@@ -65,7 +65,7 @@ def measure(
     with as_far_as_it_is_read():
         console.print(table(came))
         for line in skipped_lines(came):
-            console.print(line, markup=False, highlight=False)
+            console.print(line, markup=False, highlight=False, soft_wrap=True)
         typer.echo(f"\nresults  {output / FILE}\nreport   {output / _PAGE}")
     raise typer.Exit(_INTERRUPTED if came.interrupted else int(came.has_failures))
 
