@@ -97,7 +97,7 @@ def _section(comparison: Comparison) -> Markup:
         _goals(comparison.rows),
         *(_case(name, rows) for name, rows in by_case.items()),
         None if by_case else tag("p", "Nothing was measured.", class_="absent"),
-        _skipped(comparison.skipped),
+        _not_measured(comparison),
         folded("The machine of this comparison", facts({"created": comparison.created, **comparison.environment})),
     )
 
@@ -161,8 +161,9 @@ def _goals(rows: Iterable[Row]) -> Markup | None:
     return tag("div", tag("p", f"{words} Missed:"), tag("ul", *items, class_="wrong-lines"), class_="goals")
 
 
-def _skipped(skipped: Sequence[Skipped]) -> Markup | None:
-    items = [tag("li", tag("b", each.contender), f" ({each.stack}): ", _reason(each)) for each in skipped]
+def _not_measured(comparison: Comparison) -> Markup | None:
+    items = [tag("li", tag("b", case), f": {reason}") for case, reason in comparison.left_out.items()]
+    items += [tag("li", tag("b", each.contender), f" ({each.stack}): ", _reason(each)) for each in comparison.skipped]
     return tag("div", tag("p", "Not measured:"), tag("ul", *items), class_="absent") if items else None
 
 

@@ -108,6 +108,11 @@ def test_skipped_peers_stand_with_what_to_install() -> None:
     assert "Not measured: another (Spring MVC): install java: Java 17 unbuilt (Node.js): npm ci failed" in texts
 
 
+def test_case_that_was_left_out_stands_with_the_reason() -> None:
+    texts = " ".join(texts_of(page(comparison(left_out={"memory": "needs Linux"}, skipped=[]))).split())
+    assert "Not measured: memory : needs Linux" in texts
+
+
 def test_what_was_done_before_measuring_is_said() -> None:
     texts = texts_of(page(comparison()))
     assert "those that compile while they run for longer (5 s: theirs)" in texts
