@@ -35,12 +35,13 @@ def environment() -> dict[str, Any]:
 
     "dirty" says whether files differ from the commit: then it does not say what was measured.
     """
+    pinned = cores()
     return {
         "python": platform.python_version(),
         "system": platform.platform(),
         "cpu": _cpu_model(),
         "cpu_count": os.cpu_count(),
-        "cores": {"server": cores().server, "client": cores().client},
+        "cores": {"server": pinned.server, "client": pinned.client},
         "packages": {name: _version(name) for name in _PACKAGES},
         "node": _printed_by("node", "--version"),
         "java": _printed_by("java", "--version"),

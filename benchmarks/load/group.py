@@ -114,27 +114,26 @@ class LoadClients:
         return [heard[place] for place in range(len(self._workers))]
 
     def _merged(self, runs: Sequence[LoadRun]) -> LoadRun:
-        captures = [capture for run in runs for capture in run.captures]
+        # A client without a stream had nothing to do: when it ended, and what it used in its moment, say nothing.
+        busy = {number: run for number, run in enumerate(runs) if run.captures} or dict(enumerate(runs))
+        captures = [capture for run in busy.values() for capture in run.captures]
         captures.sort(key=lambda capture: capture.times.scheduled_ns)
         counted = [run.counted for run in runs if run.counted is not None]
+        began_ns, ended_ns = runs[0].began_ns, max(run.ended_ns for run in busy.values())
         return LoadRun(
             captures=captures,
             counted=_summed(counted) if counted else None,
-            began_ns=min(run.began_ns for run in runs),
-            ended_ns=max(run.ended_ns for run in runs if run.captures or not captures),
-            client=self._judged(runs),
+            began_ns=began_ns,
+            ended_ns=ended_ns,
+            client=self._judged(busy, ended_ns - began_ns),
         )
 
-    def _judged(self, runs: Sequence[LoadRun]) -> ClientCheck:
-        """Return what the clients say of themselves as one: the busiest core, the latest loop, who was the limit.
-
-        A client without a stream had nothing to do, so what it used in its moment says nothing.
-        """
-        busy = {number: run for number, run in enumerate(runs) if run.captures} or dict(enumerate(runs))
-        took_ns = max(run.ended_ns for run in busy.values()) - min(run.began_ns for run in busy.values())
+    def _judged(self, busy: Mapping[int, LoadRun], took_ns: int) -> ClientCheck:
+        """Return what clients say of themselves as one: the busiest core, the latest loop, who was the limit."""
         share = self._busiest_share(busy, took_ns)
         checks = {number: run.client for number, run in busy.items()}
-        limits = [f"client {number + 1} of {len(runs)}: {each.reason}" for number, each in checks.items() if each.bound]
+        of = len(self._workers)
+        limits = [f"client {number + 1} of {of}: {each.reason}" for number, each in checks.items() if each.bound]
         reason = limits[0] if limits else ""
         if len(limits) > 1:
             reason = f"{len(limits)} clients were the limit, the first of them {reason}"

@@ -18,7 +18,6 @@ from benchmarks.served.report import Result, table, to_json
 
 __all__ = ("Case", "measure")
 
-
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from servers.kinds import Flag, Integer, Kind, Number
+from streams.arguments import shown
 
 __all__ = ("END", "END_FIELDS", "Asked", "WrongQueryError", "frame", "listen", "run")
 
@@ -21,7 +22,6 @@ END_FIELDS: Final[Mapping[str, object]] = {"ended": True, "message": ""}
 END: Final = json.dumps(END_FIELDS)
 """The payload of the last event."""
 
-_MOST_SHOWN: Final = 80
 _KINDS: Final[Mapping[str, Kind]] = {
     "count": Integer(0),
     "rate": Number("tokens per second", 0.001, 1e9),
@@ -34,7 +34,7 @@ class WrongQueryError(ValueError):
     """A parameter has a value that is not accepted; each peer answers it with 400."""
 
     def __init__(self, name: str, text: str) -> None:
-        super().__init__(f"{name} must be {_KINDS[name].accepted}; got {text[:_MOST_SHOWN]!r}")
+        super().__init__(f"{name} must be {_KINDS[name].accepted}; got {shown(text)}")
 
     @property
     def body(self) -> bytes:
