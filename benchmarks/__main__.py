@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from benchmarks import options
-from benchmarks.interrupts import interruptible
+from benchmarks.interrupts import INTERRUPTED_EXIT, interruptible
 from benchmarks.printing import as_far_as_it_is_read, tell
 
 # What takes long to import is imported where it is needed: --help and wrong usage answer at once.
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 __all__ = ("compare", "run", "url")
 
 _FAILED: Final = 1
-_INTERRUPTED: Final = 130
 _OUTPUT: Final = Path("tokenweir-results")
 
 app = typer.Typer(
@@ -143,7 +142,7 @@ def _measured(order: Order) -> Run:
     except KeyboardInterrupt:  # before it began, or after it had ended
         if came is None:
             typer.echo("Interrupted before anything was measured.", err=True)
-            sys.exit(_INTERRUPTED)
+            sys.exit(INTERRUPTED_EXIT)
     if came.results.interrupted:
         tell("Interrupted: what was measured is being written.")
     return came
@@ -181,7 +180,7 @@ def _exit_code(results: Results) -> int:
     from benchmarks.summary.figures import unexpected, violations
 
     if results.interrupted:
-        return _INTERRUPTED
+        return INTERRUPTED_EXIT
     wrong = violations(results.cells) or unexpected(results.cells) or any(cell.error for cell in results.cells)
     return _FAILED if wrong else 0
 
@@ -314,7 +313,7 @@ def url(
             _name_files(output, with_report=report)
         if recording is not None:
             _save_recording(traces, recording, force=force)
-    sys.exit(_INTERRUPTED if results.interrupted else exit_code(results))
+    sys.exit(INTERRUPTED_EXIT if results.interrupted else exit_code(results))
 
 
 def _measured_url(request: UrlRequest, slo: Slo | None, traces: list[Trace], control: Control) -> Results:

@@ -13,11 +13,15 @@ from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Final, NoReturn
 
-__all__ = ("held", "interrupt_once", "interruptible")
+__all__ = ("INTERRUPTED_EXIT", "SIGNALS", "held", "interrupt_once", "interruptible")
 
-_SIGNALS: Final = tuple(
+INTERRUPTED_EXIT: Final = 130
+"""Of a command that was interrupted, as a shell says it of Ctrl-C."""
+
+SIGNALS: Final = tuple(
     signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if name in signal.Signals.__members__
 )
+"""Those that end a run: Ctrl-C, a polite kill, a closed terminal; as far as the system has them."""
 
 
 def interrupt_once() -> None:
@@ -27,7 +31,7 @@ def interrupt_once() -> None:
         _ignore()
         raise KeyboardInterrupt
 
-    for each in _SIGNALS:
+    for each in SIGNALS:
         signal.signal(each, interrupt)
 
 
@@ -42,7 +46,7 @@ def interruptible() -> Generator[None]:
 
 
 def _ignore() -> None:
-    for each in _SIGNALS:
+    for each in SIGNALS:
         signal.signal(each, signal.SIG_IGN)
 
 
@@ -57,7 +61,7 @@ def held() -> Generator[None]:
         yield
         return
     came: list[int] = []
-    handlers = {each: handler for each in _SIGNALS if callable(handler := signal.getsignal(each))}
+    handlers = {each: handler for each in SIGNALS if callable(handler := signal.getsignal(each))}
     for each in handlers:
         signal.signal(each, lambda number, frame: came.append(number))
     try:

@@ -20,7 +20,7 @@ from benchmarks.claims.registry import CLAIMS, claim
 from benchmarks.claims.showing import Checked, show, to_json
 from benchmarks.claims.tools import versions
 from benchmarks.environment import environment
-from benchmarks.interrupts import interruptible
+from benchmarks.interrupts import INTERRUPTED_EXIT, interruptible
 from benchmarks.options import check_writable
 from benchmarks.printing import as_far_as_it_is_read, tell
 from benchmarks.results import write_whole
@@ -29,7 +29,6 @@ __all__ = ("check",)
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
-_INTERRUPTED: Final = 130
 _OUTPUT: Final = Path("tokenweir-results") / "claims.html"
 _ENDINGS: Final = (".html", ".json")
 
@@ -61,7 +60,7 @@ def check(
         with as_far_as_it_is_read():
             show(checked, console)
             console.print(f"\nwritten: {output}", markup=False, highlight=False)
-    raise typer.Exit(_INTERRUPTED if interrupted else int(any(each.evidence.failed for each in checked)))
+    raise typer.Exit(INTERRUPTED_EXIT if interrupted else int(any(each.evidence.failed for each in checked)))
 
 
 def _checked(chosen: Sequence[Claim], console: Console) -> list[Checked]:

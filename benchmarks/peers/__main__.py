@@ -11,7 +11,7 @@ from typing import Annotated, Final
 import typer
 from rich.console import Console
 
-from benchmarks.interrupts import interruptible
+from benchmarks.interrupts import INTERRUPTED_EXIT, interruptible
 from benchmarks.options import check_writable
 from benchmarks.peers.comparison import Comparison, save, skipped_lines, table
 from benchmarks.peers.registry import PEERS, Peer
@@ -25,7 +25,6 @@ from benchmarks.report.stacks import write_page
 __all__ = ("Kind", "measure")
 
 _OUTPUT: Final = Path("tokenweir-results")
-_INTERRUPTED: Final = 130
 _PAGE: Final = "peers.html"
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -67,7 +66,7 @@ def measure(
         for line in skipped_lines(came):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
         typer.echo(f"\nresults  {output / FILE}\nreport   {output / _PAGE}")
-    raise typer.Exit(_INTERRUPTED if came.interrupted else int(came.has_failures))
+    raise typer.Exit(INTERRUPTED_EXIT if came.interrupted else int(came.has_failures))
 
 
 def _peers(only: list[str]) -> list[Peer]:
@@ -93,7 +92,7 @@ def _measured(peers: Sequence[Peer], cases: Sequence[Case], console: Console, *,
         pass
     if came is None or (came.interrupted and not came.rows):
         tell("Interrupted before anything was measured.")
-        raise typer.Exit(_INTERRUPTED)
+        raise typer.Exit(INTERRUPTED_EXIT)
     if came.interrupted:
         tell("Interrupted: what was measured is being written.")
     return came

@@ -5,15 +5,11 @@ from __future__ import annotations
 import signal
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import Final
 
+from benchmarks.interrupts import SIGNALS
 from benchmarks.load.control import Control
 
 __all__ = ("stopped_by_signals",)
-
-_SIGNALS: Final = tuple(
-    signal.Signals[name] for name in ("SIGINT", "SIGTERM", "SIGHUP") if name in signal.Signals.__members__
-)
 
 
 @contextmanager
@@ -25,11 +21,11 @@ def stopped_by_signals(control: Control) -> Generator[None]:
     """
 
     def stop(number: int, frame: object) -> None:
-        for each in _SIGNALS:
+        for each in SIGNALS:
             signal.signal(each, signal.SIG_DFL)
         control.stop()
 
-    before = {each: signal.signal(each, stop) for each in _SIGNALS}
+    before = {each: signal.signal(each, stop) for each in SIGNALS}
     try:
         yield
     finally:

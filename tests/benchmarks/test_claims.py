@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -27,18 +27,11 @@ from tests.benchmarks.unread import unread
 
 __all__ = ()
 
+pytestmark = pytest.mark.usefixtures("own_handlers")
+
 HOLDS, CONDITIONAL, REFUTED, UNTESTED = Verdict.HOLDS, Verdict.CONDITIONAL, Verdict.REFUTED, Verdict.UNTESTED
 ABSENT = Need("loom", "a loom", lambda: None)
 PRESENT = Need("thread", "thread", lambda: ())
-
-
-@pytest.fixture(autouse=True)
-def _own_handlers() -> Iterator[None]:
-    """Undo that the command ignores signals at its end."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 def needs(*wanted: Need) -> pytest.MarkDecorator:

@@ -39,6 +39,8 @@ from tests.benchmarks.unread import unread
 
 __all__ = ()
 
+pytestmark = pytest.mark.usefixtures("own_handlers")
+
 TOKENS = 100
 WARM = FirehoseSize(tokens=300, least=100, about_s=0.01)
 TINY = Size(
@@ -49,15 +51,6 @@ TINY = Size(
 )
 
 Serve = Callable[[Peer], ServerProcess]
-
-
-@pytest.fixture(autouse=True)
-def _own_handlers() -> Iterator[None]:
-    """Undo that the command ignores signals at its end."""
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 # --- What they stream --------------------------------------------------------------------------------------------
