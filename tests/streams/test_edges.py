@@ -237,7 +237,8 @@ async def test_sender_in_a_thread_looks_now_and_then_whether_the_loop_is_closed(
         with monkeypatch.context() as patch:
             patch.setattr(loop, "is_closed", look)
             await looked.wait()
-        subscriber.request(1)
+        if not is_closed:  # a request would answer the sender before it has found out that the loop is closed
+            subscriber.request(1)
         assert await sent is (EmitResult.FAIL_CANCELLED if is_closed else EmitResult.OK)
         return
     emitter: Emitter[str] = Emitter()
