@@ -5,7 +5,7 @@ The figures of a process are read from Linux's /proc. Elsewhere CPU shares are u
 No server outlives who started it: a signal that comes while servers start waits until their ids are noted; and if the
 starter is killed so that it can end nothing, Linux ends them with it (PR_SET_PDEATHSIG; a server that was started
 from another thread than the main one is not bound so, because it would end with the thread). Elsewhere a server is left
-behind by a starter that is killed with SIGKILL.
+behind by a starter that is killed with SIGKILL; everywhere the folder of its temporary files is.
 """
 
 from __future__ import annotations
@@ -66,12 +66,23 @@ except OSError as error:
 
 
 class ServerProcess:
-    """One server that is being run, with its output in a file: a full pipe would stop it."""
+    """One server that is being run.
 
-    def __init__(self, command: Sequence[str], output: IO[bytes]) -> None:
+    Its output goes into a file, as a full pipe would stop it. Its temporary files go into a folder of its own, as it is
+    ended without the time to remove them.
+    """
+
+    def __init__(self, command: Sequence[str], output: IO[bytes], temporary: str) -> None:
         self._command = command
         self._output = output
-        self._process = subprocess.Popen(_bound(command), stdout=output, stderr=output, cwd=_PROJECT, process_group=0)
+        self._process = subprocess.Popen(
+            _bound(command),
+            stdout=output,
+            stderr=output,
+            cwd=_PROJECT,
+            env=_with_temporary(temporary),
+            process_group=0,
+        )
         self.port = 0
         """Where it listens on 127.0.0.1; 0 until `wait_listening` has returned."""
 
@@ -87,14 +98,21 @@ class ServerProcess:
             RuntimeError: it ended before, or took more than a minute and a half.
         """
         deadline_s = time.monotonic() + _START_TIMEOUT_S
-        while not (address := _ADDRESS.search(printed := self._printed())):
-            ended = self._process.poll()
-            if ended is not None or time.monotonic() > deadline_s:
-                late = f" after {_START_TIMEOUT_S:.0f} s" if ended is None else ""
-                last = printed.decode(errors="replace")[-2000:].rstrip() or "(nothing)"
-                raise RuntimeError(f"{' '.join(self._command)} does not listen{late}; it printed:\n{last}")
+        while not (address := _ADDRESS.search(self._printed())):
+            if (ended := self.has_ended) or time.monotonic() > deadline_s:
+                late = "" if ended else f" after {_START_TIMEOUT_S:.0f} s"
+                raise RuntimeError(f"{' '.join(self._command)} does not listen{late}; it printed:\n{self.last_words()}")
             time.sleep(_POLL_S)
         self.port = int(address[1])
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it has, by itself or because it was ended."""
+        return self._process.poll() is not None
+
+    def last_words(self) -> str:
+        """Return the end of what it has printed."""
+        return self._printed().decode(errors="replace")[-2000:].rstrip() or "(nothing)"
 
     def _printed(self) -> bytes:
         number = self._output.fileno()
@@ -146,7 +164,7 @@ class ServerProcess:
     def ask_to_end(self) -> None:
         """Ask it to end, if it has processes of its own: it ends them, and removes what they share.
 
-        One without is given no time for what it would tidy up, as nothing of it is left behind.
+        One without is given no time for what it would tidy up: whoever started it removes its temporary files.
         """
         if self._has_children():
             self._process.terminate()
@@ -179,6 +197,13 @@ def _bound(command: Sequence[str]) -> Sequence[str]:
     return (sys.executable, "-I", "-S", "-c", _BOUND, str(os.getpid()), *command)
 
 
+def _with_temporary(folder: str) -> dict[str, str]:
+    """Return the environment of a process whose temporary files go into a folder."""
+    # Java does not go by TMPDIR.
+    java = f'{os.environ.get("JAVA_TOOL_OPTIONS", "")} -Djava.io.tmpdir="{folder}"'.lstrip()
+    return {**os.environ, "TMPDIR": folder, "JAVA_TOOL_OPTIONS": java}
+
+
 @contextmanager
 def running(command: Sequence[str]) -> Generator[ServerProcess]:
     """Run one server on the first core."""
@@ -199,16 +224,25 @@ def running_all(commands: Sequence[Sequence[str]]) -> Generator[list[ServerProce
 
 @contextmanager
 def starting_all(commands: Sequence[Sequence[str]]) -> Generator[list[ServerProcess]]:
-    """Start several servers at the same time, on any core, without waiting for one; they are ended on leaving."""
+    """Start several servers at the same time, on any core, without waiting for one.
+
+    On leaving they are ended, then their temporary files are removed.
+    """
     allow_many_files()
     with ExitStack() as stack:
         servers: list[ServerProcess] = []
         outputs = [stack.enter_context(tempfile.TemporaryFile()) for _ in commands]
+        folders = [stack.enter_context(_temporary_folder()) for _ in commands]
         stack.callback(_stop_all, servers)
-        for command, output in zip(commands, outputs, strict=True):
+        for command, output, folder in zip(commands, outputs, folders, strict=True):
             with held():  # what was started is in the list when a signal is heard
-                servers.append(ServerProcess(command, output))
+                servers.append(ServerProcess(command, output, folder))
         yield servers
+
+
+def _temporary_folder() -> tempfile.TemporaryDirectory[str]:
+    # A child of a server that was killed with it may go on for a moment.
+    return tempfile.TemporaryDirectory(prefix="tokenweir-server-", ignore_cleanup_errors=True)
 
 
 def _stop_all(servers: Sequence[ServerProcess]) -> None:

@@ -64,6 +64,29 @@ def test_servers_are_ended_on_leaving() -> None:
     assert has_gone(server.pid)
 
 
+LEAVES_A_FILE = """
+import json, os, tempfile, time
+print(json.dumps({"stream": tempfile.mkstemp()[1], "java": os.environ["JAVA_TOOL_OPTIONS"]}))
+print("http://127.0.0.1:1", flush=True)
+time.sleep(60)
+"""
+
+
+def test_temporary_files_of_a_server_are_removed_after_its_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("JAVA_TOOL_OPTIONS", "-Dwanted=1")
+    with starting_all([(sys.executable, "-c", LEAVES_A_FILE)] * 2) as servers:
+        for server in servers:
+            server.wait_listening()
+        records = [record for server in servers for record in server.records().values()]
+        paths = [Path(record["stream"]) for record in records]
+        assert all(path.exists() for path in paths)
+        assert [record["java"] for record in records] == [
+            f'-Dwanted=1 -Djava.io.tmpdir="{path.parent}"' for path in paths
+        ]
+    assert len({path.parent for path in paths}) == 2
+    assert not any(path.parent.exists() for path in paths)
+
+
 def has_gone(pid: int) -> bool:
     try:
         os.kill(pid, 0)
@@ -111,7 +134,7 @@ def interrupting(end: Callable[[float], None]) -> Callable[[float], None]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
-def test_server_ends_with_a_starter_that_is_killed() -> None:
+def test_server_ends_with_a_starter_that_is_killed(tmp_path: Path) -> None:
     script = (
         "from benchmarks.processes import starting_all\n"
         f"with starting_all([{printing()!r}]) as (server,):\n"
@@ -119,7 +142,9 @@ def test_server_ends_with_a_starter_that_is_killed() -> None:
         "    print(server.pid, flush=True)\n"
         "    input()\n"
     )
-    starter = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    words = [sys.executable, "-c", script]
+    leaving = {**os.environ, "TMPDIR": str(tmp_path)}  # what it cannot remove any more
+    starter = subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=leaving)
     with starter:
         assert starter.stdout is not None
         pid = int(starter.stdout.readline())
