@@ -24,9 +24,11 @@ __all__ = (
 
 _HOST: Final = "127.0.0.1"
 _FRAME_END: Final = b"\n\n"
+_PIECE_BYTES: Final = 256 * 1024
 _TIMEOUT_S: Final = 120.0
 _CONNECTIONS_PER_S: Final = 2_000
 _CLOSE_TIMEOUT_S: Final = 10.0
+_STATUS_200: Final = re.compile(rb"HTTP/1\.[01] 200\b")
 _TIMES: Final = re.compile(rb'"due_ns": ?(\d+), ?"emitted_ns": ?(\d+)')
 
 
@@ -56,9 +58,10 @@ def pull(port: int, target: str, count: int) -> Pull:
     """
     with socket.create_connection((_HOST, port), timeout=_TIMEOUT_S) as connection:
         connection.sendall(_request(port, target))
-        buffer = memoryview(bytearray(256 * 1024))
+        buffer = memoryview(bytearray(_PIECE_BYTES))
         first = bytes(buffer[: connection.recv_into(buffer)])
-        _check_status(first)
+        if refusal := _refusal(first):
+            raise ConnectionError(refusal)
         before = Usage.now()
         at_first = frames = first.count(_FRAME_END)
         ends_half = first.endswith(b"\n") and not first.endswith(_FRAME_END)
@@ -73,10 +76,9 @@ def pull(port: int, target: str, count: int) -> Pull:
     return Pull((frames - at_first) / elapsed_s, after.share_since(before))
 
 
-def _check_status(answer: bytes) -> None:
-    status = answer.partition(b"\r\n")[0]
-    if b" 200" not in status:
-        raise ConnectionError(f"the server refused: {answer.decode(errors='replace')[:500]!r}")
+def _refusal(answer: bytes) -> str:
+    """Return what an answer says instead of a stream; empty: it is one. Its status line comes in one piece."""
+    return "" if _STATUS_200.match(answer) else f"the server refused: {answer.decode(errors='replace')[:500]!r}"
 
 
 # --- Many streams at a time --------------------------------------------------------------------------------------
@@ -91,10 +93,17 @@ class Reader(asyncio.Protocol):
         self.pieces: list[bytes] = []
         self.transport: asyncio.Transport | None = None
         loop = asyncio.get_running_loop()
+        self.refusal: str | None = None
+        """What was answered instead of a stream; empty: it is one; None: nothing was answered."""
         self.first: asyncio.Future[None] = loop.create_future()
-        """Done when the first frame was seen, or the connection was lost."""
+        """Done when the first frame was seen, the stream was refused, or the connection was lost."""
         self.closed: asyncio.Future[None] = loop.create_future()
         """Done when the connection was lost."""
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether it is a stream whose first frame was seen, and the connection is still there."""
+        return self.first.done() and self.transport is not None and not self.refusal
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport."""
@@ -104,7 +113,13 @@ class Reader(asyncio.Protocol):
         """Keep the piece."""
         self.stamps_ns.append(time.monotonic_ns())
         self.pieces.append(data)
-        if not self.first.done() and _FRAME_END in data:
+        if not self.first.done():
+            self._wait_for_first(data)
+
+    def _wait_for_first(self, data: bytes) -> None:
+        if self.refusal is None:
+            self.refusal = _refusal(data)
+        if self.refusal or _FRAME_END in data:
             self.first.set_result(None)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -149,6 +164,9 @@ async def open_readers(port: int, target: str, count: int, *, spread_s: float = 
     """Open `count` streams, evenly over at least `spread_s` so that their tokens are not all due together.
 
     At the end they are closed.
+
+    Raises:
+        ConnectionError: at the end, if every stream was refused. A server that refuses some holds no more.
     """
     loop = asyncio.get_running_loop()
     gap_s = max(spread_s / count, 1 / _CONNECTIONS_PER_S)
@@ -165,6 +183,9 @@ async def open_readers(port: int, target: str, count: int, *, spread_s: float = 
             reader.close()
         async with asyncio.timeout(_CLOSE_TIMEOUT_S):
             await asyncio.gather(*(reader.closed for reader in readers))
+    refusals = [reader.refusal for reader in readers]
+    if all(refusals):
+        raise ConnectionError(refusals[0])
 
 
 async def _open_reader(port: int, target: str) -> Reader:

@@ -71,8 +71,9 @@ RX: Final = _ours("rx buffer unbounded", variant="rx", strategy="buffer", capaci
 EMITTER: Final = _ours("emitter suspend", variant="emitter", strategy="suspend")
 OURS: Final = (FLUX, RX, EMITTER)
 
-SSE_STARLETTE: Final = Contender.of_peer(peer("sse-starlette"))
-STARLETTE: Final = Contender.of_peer(peer("Starlette StreamingResponse"))
-AIOHTTP: Final = Contender.of_peer(peer("aiohttp write"))
-RAW: Final = Contender.of_peer(peer("raw transport.write"))
-NODE: Final = Contender.of_peer(peer("Node res.write"))
+# Not as contenders: whether something is missing is asked of programs, and not at every import.
+SSE_STARLETTE: Final = peer("sse-starlette")
+STARLETTE: Final = peer("Starlette StreamingResponse")
+AIOHTTP: Final = peer("aiohttp write")
+RAW: Final = peer("raw transport.write")
+NODE: Final = peer("Node res.write")

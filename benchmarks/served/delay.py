@@ -45,7 +45,7 @@ QUICK: Final = DelaySize(tokens=100, rounds=3)
 
 def delay(size: DelaySize) -> list[Result]:
     """Measure all goals. The ratio of a goal is the median of the ratios of the rounds' medians."""
-    contenders = (*OURS, RAW)
+    contenders = (*OURS, Contender.of_peer(RAW))
     rounds_us: dict[str, list[list[float]]] = {contender.name: [] for contender in contenders}
     with running_all([contender.command for contender in contenders]) as servers, on_core(1), undisturbed():
         for _ in range(size.rounds):

@@ -9,9 +9,10 @@ from statistics import median
 from typing import Final
 
 from benchmarks.load.self_check import SHARE_LIMIT, undisturbed
+from benchmarks.peers.registry import Peer
 from benchmarks.processes import ServerProcess, on_core, running, running_all
 from benchmarks.served.client import Pull, pull
-from benchmarks.served.contenders import AIOHTTP, EMITTER, FLUX, NODE, RX, SSE_STARLETTE, Contender
+from benchmarks.served.contenders import AIOHTTP, EMITTER, FLUX, NODE, OURS, RX, SSE_STARLETTE, Contender
 from benchmarks.served.report import Result, skipped
 
 __all__ = ("FULL", "QUICK", "FirehoseSize", "firehose", "pull_anew", "warm_up")
@@ -25,7 +26,7 @@ _GOALS: Final = (
     (RX, SSE_STARLETTE, 8.0),
     (EMITTER, SSE_STARLETTE, 4.0),
 )
-_CONTENDERS: Final = (FLUX, RX, EMITTER, SSE_STARLETTE, AIOHTTP, NODE)
+_PEERS: Final = (SSE_STARLETTE, AIOHTTP, NODE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,8 @@ QUICK: Final = FirehoseSize(tokens=40_000, rounds=3)
 
 def firehose(size: FirehoseSize) -> list[Result]:
     """Measure all goals. The ratio of a goal is the median of the ratios of the rounds."""
-    present = [contender for contender in _CONTENDERS if not contender.missing]
+    contenders = (*OURS, *map(Contender.of_peer, _PEERS))
+    present = [contender for contender in contenders if not contender.missing]
     pulls = _play_rounds(present, size)
     return [_result(ours, peer, goal, pulls) for ours, peer, goal in _GOALS]
 
@@ -98,10 +100,10 @@ def _pull(contender: Contender, server: ServerProcess, tokens: int) -> Pull:
     return pull(server.port, contender.target(count=tokens, rate=0), tokens)
 
 
-def _result(ours: Contender, peer: Contender, goal: float, pulls: dict[str, list[Pull]]) -> Result:
+def _result(ours: Contender, peer: Peer, goal: float, pulls: dict[str, list[Pull]]) -> Result:
     what, wanted = f"{ours.name} beside {peer.name}", f">= {goal:g} x"
-    if peer.missing:
-        return skipped(_CASE, what, wanted, peer.missing)
+    if missing := peer.missing():
+        return skipped(_CASE, what, wanted, missing)
     our_rates, peer_rates = ([run.frames_per_s for run in pulls[name]] for name in (ours.name, peer.name))
     ratios = [our_rate / peer_rate for our_rate, peer_rate in zip(our_rates, peer_rates, strict=True)]
     shown = (

@@ -60,9 +60,10 @@ def memory(size: MemorySize) -> list[Result]:
     if not HAS_PROC:
         note = "needs Linux: memory is read from /proc"
         return [Result(_CASE, ours.name, wanted, "skipped", None, note) for ours in OURS]
-    kib: dict[str, list[float]] = {contender.name: [] for contender in (*OURS, AIOHTTP)}
+    contenders = (*OURS, Contender.of_peer(AIOHTTP))
+    kib: dict[str, list[float]] = {contender.name: [] for contender in contenders}
     for _ in range(size.rounds):
-        for contender in (*OURS, AIOHTTP):
+        for contender in contenders:
             kib[contender.name].append(_all_begun(contender, size))
     return [_result(ours.name, wanted, kib[ours.name], kib[AIOHTTP.name]) for ours in OURS]
 
@@ -85,7 +86,7 @@ def grow(contender: Contender, size: MemorySize, silent: Mapping[str, object] = 
 
     Raises:
         RuntimeError: the server did not start, or the system does not tell its memory.
-        ConnectionError: a connection was refused.
+        ConnectionError: a connection was refused, or every stream.
     """
     with running(contender.command) as server, on_core(1):
         return run(_grow(server, contender.target(**silent), size))
@@ -103,7 +104,7 @@ async def _grow(server: ServerProcess, target: str, size: MemorySize) -> Grown:
 async def _begun(readers: Sequence[Reader], size: MemorySize) -> int:
     await asyncio.wait([reader.first for reader in readers], timeout=size.first_timeout_s)
     await asyncio.sleep(size.settle_s)
-    return sum(reader.first.done() and reader.transport is not None for reader in readers)
+    return sum(reader.has_begun for reader in readers)
 
 
 def _all_begun(contender: Contender, size: MemorySize) -> float:

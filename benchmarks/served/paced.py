@@ -16,6 +16,7 @@ from typing import Final, NamedTuple
 
 from benchmarks.load.client import run
 from benchmarks.load.self_check import SHARE_LIMIT, Usage, undisturbed
+from benchmarks.peers.registry import Peer
 from benchmarks.processes import ServerProcess, on_core, running
 from benchmarks.served.client import Reader, arrivals_of, open_readers
 from benchmarks.served.contenders import FLUX, NODE, SSE_STARLETTE, STARLETTE, Contender
@@ -113,18 +114,22 @@ class Search(NamedTuple):
     attempts: list[Attempt]
 
     @property
-    def found_limit(self) -> bool:
-        """Whether a number failed, so that the largest is one."""
-        return not all(attempt.holds for attempt in self.attempts)
+    def _missed(self) -> list[Attempt]:
+        return [attempt for attempt in self.attempts if not attempt.holds]
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether the true number may be higher: nothing failed, or it failed where the client was the limit."""
+        return not self._missed or any(attempt.client_share > SHARE_LIMIT for attempt in self._missed)
 
     @property
     def note(self) -> str:
-        """What limits the number, besides the server."""
-        missed = [attempt for attempt in self.attempts if not attempt.holds]
-        if not missed:
+        """What a reader of the number must know."""
+        if not self._missed:
             return "nothing failed: the true number is higher"
-        limited = any(attempt.client_share > SHARE_LIMIT for attempt in missed)
-        return "the client was the limit where it failed" if limited else ""
+        if not self.largest:
+            return "not even one stream was in time"
+        return "the client was the limit where it failed" if self.is_bound else ""
 
 
 def paced(size: PacedSize) -> list[Result]:
@@ -138,7 +143,7 @@ def search(contender: Contender, size: PacedSize) -> Search:
 
     Raises:
         RuntimeError: it did not start.
-        ConnectionError, TimeoutError: a connection was refused, or did not close.
+        ConnectionError, TimeoutError: a connection or every stream was refused, or one did not close.
     """
     with running(contender.command) as server, on_core(1), undisturbed():
         if size.firehose is not None:
@@ -218,11 +223,12 @@ def lateness_ms(readers: Sequence[Reader], from_ns: int, to_ns: int) -> list[flo
     ]
 
 
-def _result(ours: Search, peer: Contender, goal: float, size: PacedSize) -> Result:
+def _result(ours: Search, peer: Peer, goal: float, size: PacedSize) -> Result:
     what, wanted = f"{FLUX.name} beside {peer.name}", f">= {goal:g} x streams"
-    if peer.missing:
-        return skipped(_CASE, what, wanted, peer.missing)
-    theirs = search(peer, size)
+    contender = Contender.of_peer(peer)
+    if contender.missing:
+        return skipped(_CASE, what, wanted, contender.missing)
+    theirs = search(contender, size)
     ratio = ours.largest / theirs.largest if theirs.largest else math.nan
     raw = {
         "goal_ratio": goal,

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import math
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 
 import pytest
 from rich.console import Console
 
+from benchmarks.peers.registry import Peer
 from benchmarks.processes import HAS_PROC, running
-from benchmarks.served.client import Arrival, Pull, arrivals_of
+from benchmarks.served.client import Arrival, Pull, arrivals_of, open_readers
 from benchmarks.served.contenders import NODE, SSE_STARLETTE, STARLETTE, Contender
 from benchmarks.served.delay import DelaySize, delay
 from benchmarks.served.firehose import FirehoseSize, firehose, pull_anew, warm_up
-from benchmarks.served.memory import MemorySize, memory
-from benchmarks.served.paced import Attempt, PacedSize, largest_that_holds, paced
+from benchmarks.served.memory import MemorySize, grow, memory
+from benchmarks.served.paced import Attempt, PacedSize, Search, largest_that_holds, paced, search
 from benchmarks.served.report import Result, percentile, skipped, table, to_json
 from benchmarks.served.stalled import StalledSize, stalled
 
@@ -27,9 +29,9 @@ __all__ = ()
 needs_proc = pytest.mark.skipif(not HAS_PROC, reason="memory of a process is read from Linux's /proc")
 
 
-def needs(*contenders: Contender) -> pytest.MarkDecorator:
+def needs(*peers: Peer) -> pytest.MarkDecorator:
     """Skip where a peer is missing, and say what to install."""
-    missing = "; ".join(sorted({contender.missing for contender in contenders} - {""}))
+    missing = "; ".join(sorted({peer.missing() for peer in peers} - {""}))
     return pytest.mark.skipif(bool(missing), reason=f"install {missing}")
 
 
@@ -97,6 +99,26 @@ def test_miss_is_repeated_only_if_the_machine_may_have_caused_it(
     assert (attempt.holds, attempt.may_be_the_machine) == (False, repeated)
 
 
+HELD = Attempt(50, 1.0, 2.0, 1.0, 0.5, 0.1)
+MISSED = Attempt(100, 1.0, 30.0, 1.0, 1.0, 0.1)
+MISSED_BY_THE_CLIENT = Attempt(100, 1.0, 30.0, 1.0, 1.0, 0.95)
+
+
+@pytest.mark.parametrize(
+    ("found", "is_bound", "note"),
+    [
+        (Search(50, [HELD, MISSED]), False, ""),
+        (Search(50, [HELD]), True, "nothing failed: the true number is higher"),
+        (Search(50, [HELD, MISSED_BY_THE_CLIENT]), True, "the client was the limit where it failed"),
+        (Search(0, [MISSED]), False, "not even one stream was in time"),
+    ],
+)
+def test_number_is_a_bound_unless_it_failed_where_the_client_was_not_the_limit(
+    found: Search, is_bound: bool, note: str
+) -> None:
+    assert (found.is_bound, found.note) == (is_bound, note)
+
+
 @pytest.mark.parametrize(
     ("rates", "asked"),
     [
@@ -151,6 +173,55 @@ def test_server_that_does_not_start_is_an_error_with_what_it_printed() -> None:
         pytest.fail("it runs")
 
 
+# --- Answers that are no stream --------------------------------------------------------------------------------------
+
+STREAM = b"HTTP/1.1 200 OK\r\n\r\ndata: a\n\n"
+REFUSAL = b"HTTP/1.1 500 Overflow 200\r\n\r\n<p>\n\n</p>"
+
+
+async def test_stream_that_is_refused_has_not_begun() -> None:
+    answers, writers = iter([STREAM, REFUSAL]), list[asyncio.StreamWriter]()
+
+    def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
+        writer.write(next(answers))
+
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        async with open_readers(server.sockets[0].getsockname()[1], "/", 2) as readers:
+            await asyncio.gather(*(reader.first for reader in readers))
+            assert sorted(reader.has_begun for reader in readers) == [False, True]
+        for writer in writers:
+            writer.close()
+
+
+REFUSING = f"""
+import asyncio
+writers = []
+def answer(_, writer):
+    writers.append(writer)
+    writer.write({REFUSAL!r})
+async def main():
+    server = await asyncio.start_server(answer, "127.0.0.1", 0)
+    print(f"http://127.0.0.1:{{server.sockets[0].getsockname()[1]}}", flush=True)
+    await server.serve_forever()
+asyncio.run(main())
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "measure",
+    [
+        pytest.param(lambda each: grow(each, MemorySize(streams=2, settle_s=0)), marks=needs_proc, id="memory"),
+        pytest.param(lambda each: search(each, PacedSize(first=2, warm_up_s=0, window_s=0.01)), id="paced"),
+        pytest.param(lambda each: pull_anew(each, FirehoseSize(tokens=10)), id="firehose"),
+    ],
+)
+def test_server_that_refuses_every_stream_is_an_error_with_its_answer(measure: Callable[[Contender], object]) -> None:
+    with pytest.raises(ConnectionError, match=r"the server refused: 'HTTP/1\.1 500 Overflow"):
+        measure(Contender("refusing", (sys.executable, "-c", REFUSING)))
+
+
 # --- The cases ---------------------------------------------------------------------------------------------------
 
 
@@ -170,7 +241,9 @@ def assert_measured(results: Sequence[Result], count: int) -> None:
 
 @pytest.mark.slow
 @needs(SSE_STARLETTE, NODE)
-def test_firehose_measures_every_goal() -> None:
+def test_firehose_measures_every_goal(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The rate is that of what comes behind the first piece: it must not hold all, however late it is read.
+    monkeypatch.setattr("benchmarks.served.client._PIECE_BYTES", 4096)
     assert_measured(firehose(FirehoseSize(tokens=400, rounds=1)), 5)
 
 
