@@ -35,6 +35,7 @@ __all__ = ("compare", "run", "url")
 
 _FAILED: Final = 1
 _OUTPUT: Final = Path("tokenweir-results")
+_RESULTS, _CSV, _REPORT = _FILES = ("results.json", "results.csv", "report.html")
 
 app = typer.Typer(
     add_completion=False,
@@ -111,7 +112,7 @@ def run(
     scenarios = options.only(chosen, only or [])
     wanted = options.slo(slo, with_delay=True)
     options.check_slo_is_measured(wanted, scenarios)
-    options.check_writable(output)
+    options.check_writable(output, *_FILES)
 
     from benchmarks.running.run import Order
 
@@ -151,12 +152,12 @@ def _measured(order: Order) -> Run:
 def _write(results: Results, folder: Path, *, with_report: bool) -> None:
     from benchmarks.results import save, write_csv
 
-    save(results, folder / "results.json")
-    write_csv(results, folder / "results.csv")
+    save(results, folder / _RESULTS)
+    write_csv(results, folder / _CSV)
     if with_report:
         from benchmarks.report import write
 
-        write(results, folder / "report.html")
+        write(results, folder / _REPORT)
 
 
 def _print(came: Run, console: Console, tool: Tool | None, slo: Slo | None) -> None:
@@ -171,9 +172,9 @@ def _print(came: Run, console: Console, tool: Tool | None, slo: Slo | None) -> N
 
 
 def _name_files(folder: Path, *, with_report: bool) -> None:
-    typer.echo(f"\nresults  {folder / 'results.json'}  (and results.csv)")
+    typer.echo(f"\nresults  {folder / _RESULTS}  (and {_CSV})")
     if with_report:
-        typer.echo(f"report   {folder / 'report.html'}")
+        typer.echo(f"report   {folder / _REPORT}")
 
 
 def _exit_code(results: Results) -> int:
@@ -292,7 +293,7 @@ def url(
             check_recording_path(recording, force=force)
     except (TypeError, ValueError, OSError) as error:
         raise typer.BadParameter(str(error)) from None
-    options.check_writable(output)
+    options.check_writable(output, *_FILES)
     from rich.console import Console
 
     from benchmarks.load.control import Control

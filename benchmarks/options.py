@@ -80,8 +80,8 @@ def check_slo_is_measured(wanted: Slo | None, scenarios: tuple[Scenario, ...]) -
         raise typer.BadParameter(f"--slo: the tokens of {names} are only counted, so that no limit can be held against")
 
 
-def check_writable(folder: Path) -> None:
-    """Find out before anything is measured whether files can be written."""
+def check_writable(folder: Path, *names: str) -> None:
+    """Find out before anything is measured whether files can be written, those of these names over what is there."""
     trial = folder / f".trial.{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -92,6 +92,11 @@ def check_writable(folder: Path) -> None:
         raise typer.BadParameter(
             f"--output: cannot write into {folder}: {reason}; it must be a folder, there or to be made"
         ) from None
+    for name in names:
+        if (folder / name).is_dir():
+            raise typer.BadParameter(
+                f"--output: cannot write {folder / name}: it is a folder; remove it, or give another --output"
+            )
 
 
 def reader(text: str) -> ReaderProfile:

@@ -127,6 +127,17 @@ def test_folder_that_cannot_be_written_is_refused_before_any_work(measured: list
     assert measured == []
 
 
+@pytest.mark.parametrize("name", ["results.json", "results.csv", "report.html"])
+def test_file_that_cannot_be_written_is_refused_before_any_work(
+    name: str, measured: list[Order], tmp_path: Path
+) -> None:
+    (tmp_path / name).mkdir()
+    result = invoke("run", "--output", tmp_path)
+    assert result.exit_code == 2
+    assert f"--output: cannot write {tmp_path / name}: it is a folder" in said(result)
+    assert measured == []
+
+
 def finished(**changes: object) -> Callable[..., Run]:
     cell = CellResult(
         scenario="a", name="b", variant="flux", strategy="drop", reader="fast", transport="sse", parameters={}
