@@ -13,7 +13,7 @@ from rich.console import Console
 
 from benchmarks.interrupts import INTERRUPTED_EXIT, interruptible
 from benchmarks.options import check_writable
-from benchmarks.peers.comparison import Comparison, save, skipped_lines, table
+from benchmarks.peers.comparison import WARMED_UP, Comparison, save, skipped_lines, table
 from benchmarks.peers.registry import PEERS, Peer
 from benchmarks.peers.side_by_side import CASES, FULL, QUICK, Case, compare
 from benchmarks.printable import wide_enough
@@ -54,18 +54,22 @@ def measure(
     Interrupted, it writes what was measured and exits with 130.
     """
     peers = _peers(only or [])
-    check_writable(output)
+    check_writable(output, FILE, _PAGE)
     chosen = [each for each in CASES if not case or Kind(each.name) in case]
     console = wide_enough(Console())
     came = _measured(peers, chosen, console, quick=quick)
     came.created = datetime.now(UTC).isoformat(timespec="seconds")
     came.warm_up_s = _warm_up_s(came, peers)
-    _write(came, output)
+    unwritten = _write(came, output)
     with as_far_as_it_is_read():
         console.print(table(came))
         for line in skipped_lines(came):
             console.print(line, markup=False, highlight=False, soft_wrap=True)
-        typer.echo(f"\nresults  {output / FILE}\nreport   {output / _PAGE}")
+        if not unwritten:
+            typer.echo(f"\nresults  {output / FILE}\nreport   {output / _PAGE}")
+    if unwritten:
+        tell(unwritten)
+        raise typer.Exit(1)
     raise typer.Exit(INTERRUPTED_EXIT if came.interrupted else int(came.has_failures))
 
 
@@ -99,13 +103,18 @@ def _measured(peers: Sequence[Peer], cases: Sequence[Case], console: Console, *,
 
 
 def _warm_up_s(came: Comparison, peers: Iterable[Peer]) -> dict[str, float]:
-    measured = {row.contender for row in came.rows}
+    measured = {row.contender for row in came.rows if row.case in WARMED_UP}
     return {peer.name: peer.warm_up_s for peer in peers if peer.warm_up_s and peer.name in measured}
 
 
-def _write(came: Comparison, folder: Path) -> None:
-    save(came, folder / FILE)
-    write_page(came, folder / _PAGE)
+def _write(came: Comparison, folder: Path) -> str:
+    """Return why it cannot be written; empty: it was. What was measured is printed in any case."""
+    try:
+        save(came, folder / FILE)
+        write_page(came, folder / _PAGE)
+    except OSError as error:
+        return f"{FILE} and {_PAGE} cannot be written into {folder}: {error.strerror}"
+    return ""
 
 
 if __name__ == "__main__":

@@ -15,12 +15,26 @@ from rich.text import Text
 
 from benchmarks.results import ResultsError, write_whole
 
-__all__ = ("FORMAT", "OURS", "VERSION", "Comparison", "Row", "Skipped", "load", "save", "skipped_lines", "table")
+__all__ = (
+    "FORMAT",
+    "OURS",
+    "VERSION",
+    "WARMED_UP",
+    "Comparison",
+    "Row",
+    "Skipped",
+    "load",
+    "save",
+    "skipped_lines",
+    "table",
+)
 
 FORMAT: Final = "tokenweir-peers"
 OURS: Final = "tokenweir"
 """The stack of our own contenders."""
 VERSION: Final = 1
+WARMED_UP: Final = ("firehose", "paced")
+"""The cases before which every server streams for a while: those that measure its speed."""
 
 
 class Row(msgspec.Struct, kw_only=True):
@@ -35,8 +49,9 @@ class Row(msgspec.Struct, kw_only=True):
         value: their median; None: it failed in all.
         ratio: the median of ours divided by it; None: there is none.
         goal: what the ratio was wanted to be; empty: nothing.
-        met: whether it is; None: there is no goal, or no ratio.
+        met: whether it is; None: there is no goal, or it is not known.
         note: what a reader of the number must know.
+        comparable: whether the value may be held against another.
     """
 
     case: str
@@ -49,6 +64,7 @@ class Row(msgspec.Struct, kw_only=True):
     goal: str = ""
     met: bool | None = None
     note: str = ""
+    comparable: bool = True
 
 
 class Skipped(msgspec.Struct, kw_only=True):
@@ -76,7 +92,8 @@ class Comparison(msgspec.Struct, kw_only=True):
         rows: by case, then in the order of the contenders.
         skipped: who is not in them.
         left_out: cases that are not in them -> why they cannot be measured here.
-        warm_up_s: for how long a contender streamed before it was measured, if it compiles while it runs; by its name.
+        warm_up_s: for how long a contender streamed before its speed was measured, if it compiles while it runs; by its
+            name.
         created: ISO 8601, UTC; empty: not known.
         interrupted: whether it was ended before its end: rows have fewer values, or are not there.
         format: tells the file from any other JSON.

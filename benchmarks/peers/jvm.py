@@ -124,7 +124,7 @@ def _run_maven(project: Path) -> str:
         path.unlink()  # Maven goes by its time, and would leave half a jar alone
     try:
         built = subprocess.run(
-            _MAVEN, cwd=project, capture_output=True, text=True, timeout=_BUILD_TIMEOUT_S, check=False
+            _MAVEN, cwd=project, capture_output=True, errors="replace", timeout=_BUILD_TIMEOUT_S, check=False
         )
     except subprocess.TimeoutExpired:
         return f"mvn package took more than {_BUILD_TIMEOUT_S} s in {project.name}"

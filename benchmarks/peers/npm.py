@@ -58,7 +58,7 @@ def _check(need: Need) -> None:
 def _run(*words: str) -> None:
     try:
         done = subprocess.run(
-            words, cwd=_FOLDER, capture_output=True, text=True, timeout=_INSTALL_TIMEOUT_S, check=False
+            words, cwd=_FOLDER, capture_output=True, errors="replace", timeout=_INSTALL_TIMEOUT_S, check=False
         )
     except subprocess.TimeoutExpired as error:
         raise RuntimeError(f"npm ci took more than {_INSTALL_TIMEOUT_S} s in {_FOLDER.name}") from error

@@ -14,7 +14,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import median
-from typing import Final
+from typing import Final, NamedTuple
 
 from benchmarks.environment import environment
 from benchmarks.load.self_check import SHARE_LIMIT
@@ -78,11 +78,13 @@ class Sample:
     Attributes:
         value: NaN where nothing came out.
         note: what a reader of it must know.
-        comparable: whether it may be held against another: not if it is a bound, or of something else than was asked.
+        is_bound: whether the true value may be higher, as what it was measured with came to its limit.
+        comparable: whether it may be held against another: not if it is of something else than was asked.
     """
 
     value: float
     note: str = ""
+    is_bound: bool = False
     comparable: bool = True
 
 
@@ -93,7 +95,7 @@ class Case:
     Attributes:
         name: as `--case` takes it.
         unit: of a sample.
-        measure: takes one sample with a new server. Raises RuntimeError or OSError if that fails.
+        measure: takes one sample with a new server; whatever it raises is told as a failure.
         goal: what is wanted beside a peer: a sign and a limit of ours divided by theirs; None: nothing.
         obstacle: why it cannot be measured on this system; empty: it can.
     """
@@ -107,20 +109,22 @@ class Case:
 
 def _firehose(contender: Contender, size: Size) -> Sample:
     pulled = firehose.pull_anew(contender, size.firehose)
-    note = "the client was the limit" if pulled.client_share > SHARE_LIMIT else ""
-    return Sample(pulled.frames_per_s, note)
+    is_bound = pulled.client_share > SHARE_LIMIT
+    return Sample(pulled.frames_per_s, "the client was the limit" if is_bound else "", is_bound)
 
 
 def _paced(contender: Contender, size: Size) -> Sample:
     found = paced.search(contender, size.paced)
-    return Sample(found.largest, found.note, comparable=found.found_limit)
+    return Sample(found.largest, found.note, found.is_bound, comparable=found.largest > 0)
 
 
 def _memory(contender: Contender, size: Size) -> Sample:
     grown = memory.grow(contender, size.memory, memory.PAUSED)
-    all_begun = grown.begun == size.memory.streams
-    note = "" if all_begun else f"only {grown.begun} of {size.memory.streams} streams had begun"
-    return Sample(grown.kib_per_stream, note, comparable=all_begun)
+    if grown.begun < size.memory.streams:
+        note = f"only {grown.begun} of {size.memory.streams} streams had begun"
+    else:
+        note = "" if grown.kib_per_stream > 0 else "within the noise"
+    return Sample(grown.kib_per_stream, note, comparable=not note)
 
 
 def _memory_obstacle() -> str:
@@ -205,7 +209,7 @@ def _build(peers: Sequence[Peer], say: Callable[[str], None]) -> tuple[list[tupl
         say(f"building {peer.name}")
         try:
             contender = Contender.of_peer(peer)
-        except (RuntimeError, OSError) as error:  # of a folder that cannot be written, too
+        except Exception as error:  # whatever it is, the others can be measured
             skipped.append(Skipped(contender=peer.name, stack=peer.stack.value, reason=in_words(error), failed=True))
             continue
         if contender.missing:
@@ -233,7 +237,7 @@ def _play_rounds(
 def _sample(case: Case, contender: Contender, size: Size) -> Sample:
     try:
         return case.measure(contender, size)
-    except (RuntimeError, OSError) as error:  # of connections that break and of timeouts, too
+    except Exception as error:  # whatever it is, what was measured before is kept
         return Sample(math.nan, f"failed: {in_words(error)}")
 
 
@@ -241,10 +245,14 @@ def _sample(case: Case, contender: Contender, size: Size) -> Sample:
 
 
 def _row(case: Case, contender: Contender, peer: Peer | None, samples: _Samples) -> Row:
-    own = samples[case.name, contender.name]
+    own, ours = samples[case.name, contender.name], samples[case.name, FLUX.name]
     values = [None if math.isnan(sample.value) else sample.value for sample in own]
-    ratio = None if contender is FLUX else _ratio(samples[case.name, FLUX.name], own)
+    ratios = [] if contender is FLUX else _ratios(ours, own)
     goal = None if peer is None else case.goal(peer)
+    met = None if goal is None else _met(ratios, *goal)
+    notes = [sample.note for sample in own if sample.note]
+    if goal is not None and met is None:
+        notes += [f"ours: {sample.note}" for sample in ours if sample.note]
     return Row(
         case=case.name,
         contender=contender.name,
@@ -252,19 +260,41 @@ def _row(case: Case, contender: Contender, peer: Peer | None, samples: _Samples)
         unit=case.unit,
         values=values,
         value=_median_of([value for value in values if value is not None]),
-        ratio=ratio,
+        ratio=_median_of([ratio.measured for ratio in ratios]),
         goal="" if goal is None else f"{goal[0]} {goal[1]:g} x",
-        met=None if goal is None or ratio is None else _is_met(ratio, *goal),
-        note="; ".join(dict.fromkeys(sample.note for sample in own if sample.note)),
+        met=met,
+        note="; ".join(dict.fromkeys(notes)),
+        comparable=all(sample.comparable for sample in own),
     )
 
 
-def _ratio(ours: Sequence[Sample], theirs: Sequence[Sample]) -> float | None:
-    """Return the median of the rounds' ratios; None where no round has one."""
-    rounds = zip(ours, theirs, strict=False)  # ours is ahead if it was interrupted: in each round it is the first
-    pairs = [pair for pair in rounds if all(sample.comparable for sample in pair)]
-    ratios = [our.value / their.value for our, their in pairs if their.value]
-    return _median_of([ratio for ratio in ratios if not math.isnan(ratio)])
+class _Ratio(NamedTuple):
+    """Ours divided by theirs in one round: as it was measured, and between which two the true one is."""
+
+    measured: float
+    least: float
+    most: float
+
+
+def _ratios(ours: Sequence[Sample], theirs: Sequence[Sample]) -> list[_Ratio]:
+    """Return those of the rounds that have one: both values are comparable, and greater than 0."""
+    ratios: list[_Ratio] = []
+    # Ours may be ahead if it was interrupted: in each round it is the first.
+    for our, their in zip(ours, theirs, strict=False):
+        if our.comparable and their.comparable and our.value > 0 and their.value > 0:
+            measured = our.value / their.value
+            least, most = 0.0 if their.is_bound else measured, math.inf if our.is_bound else measured
+            ratios.append(_Ratio(measured, least, most))
+    return ratios
+
+
+def _met(ratios: Sequence[_Ratio], sign: str, limit: float) -> bool | None:
+    """Return whether the median meets a goal; None: there is none, or it depends on where within its bounds it is."""
+    if not ratios:
+        return None
+    ends = (median(ratio.least for ratio in ratios), median(ratio.most for ratio in ratios))
+    at_least, at_most = (_is_met(end, sign, limit) for end in ends)
+    return at_least if at_least == at_most else None
 
 
 def _median_of(values: Sequence[float]) -> float | None:

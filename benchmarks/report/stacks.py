@@ -8,7 +8,7 @@ from pathlib import Path
 from statistics import median
 from typing import Final
 
-from benchmarks.peers.comparison import OURS, Comparison, Row, Skipped, load
+from benchmarks.peers.comparison import OURS, WARMED_UP, Comparison, Row, Skipped, load
 from benchmarks.report.bars import measured
 from benchmarks.report.columns import Figure, number, shown
 from benchmarks.report.document import document, folded, section
@@ -124,7 +124,7 @@ def _how(comparison: Comparison) -> str:
             "All were measured in one run over loopback, in turn, each time with a new server; a bar is the median of "
             "the rounds, the thin line reaches from the lowest to the highest.",
             *_reference(comparison.rows),
-            *_warm_up(comparison.warm_up_s),
+            *_warm_up(comparison),
         ]
     )
 
@@ -135,11 +135,13 @@ def _reference(rows: Iterable[Row]) -> list[str]:
     return [f"“Ours / theirs” is {next(iter(names))} divided by the line's own, taken round by round."] if names else []
 
 
-def _warm_up(seconds: Mapping[str, float]) -> list[str]:
-    if not seconds:
+def _warm_up(comparison: Comparison) -> list[str]:
+    if not any(row.case in WARMED_UP for row in comparison.rows):
+        return []
+    if not comparison.warm_up_s:
         return ["Each streamed before its speed was measured."]
     together: dict[float, list[str]] = {}
-    for name, warm_up in seconds.items():
+    for name, warm_up in comparison.warm_up_s.items():
         together.setdefault(warm_up, []).append(name)
     each = [f"{shown(warm_up)} s: {', '.join(names)}" for warm_up, names in sorted(together.items(), reverse=True)]
     longer = "; ".join(each)
@@ -147,18 +149,20 @@ def _warm_up(seconds: Mapping[str, float]) -> list[str]:
 
 
 def _goals(rows: Iterable[Row]) -> Markup | None:
-    judged = [row for row in rows if row.met is not None]
-    missed = [row for row in judged if not row.met]
-    if not judged:
+    wanted = [row for row in rows if row.goal]
+    if not wanted:
         return None
-    words = f"{len(judged) - len(missed)} of {len(judged)} goals were met."
+    met, missed, unknown = ([row for row in wanted if row.met is verdict] for verdict in (True, False, None))
+    words = f"{len(met)} of {len(wanted)} goals were met"
+    if unknown:
+        words += f", {len(unknown)} not known: {', '.join(f'{row.case} {row.contender}' for row in unknown)}"
     if not missed:
-        return tag("p", words, class_="right")
+        return tag("p", f"{words}.", class_="goals" if unknown else "right")
     items = [
         tag("li", f"{row.case}, {row.contender}: ours / theirs is {_ratio(row)}, wanted {_wanted(row)}")
         for row in missed
     ]
-    return tag("div", tag("p", f"{words} Missed:"), tag("ul", *items, class_="wrong-lines"), class_="goals")
+    return tag("div", tag("p", f"{words}. Missed:"), tag("ul", *items, class_="wrong-lines"), class_="goals")
 
 
 def _not_measured(comparison: Comparison) -> Markup | None:
@@ -177,13 +181,13 @@ def _reason(skipped: Skipped) -> Markup:
 def _case(name: str, rows: Sequence[Row]) -> Markup:
     case = _CASES.get(name, _Case(name, ""))
     figures = {id(row): found for row in rows if (found := _figure(row)) is not None}
-    whole = max((found.high for found in figures.values()), default=0.0)
+    whole = max((figures[id(row)].high for row in rows if row.comparable and id(row) in figures), default=0.0)
 
-    def rank(row: Row) -> float:
+    def rank(row: Row) -> tuple[bool, float]:
         found = figures.get(id(row))
         if found is None:
-            return float("inf")
-        return found.median if case.less_is_better else -found.median
+            return True, float("inf")
+        return not row.comparable, found.median if case.less_is_better else -found.median
 
     with_goals, with_notes = any(row.goal for row in rows), any(row.note for row in rows)
     units = ", ".join(dict.fromkeys(row.unit for row in rows))
@@ -232,9 +236,15 @@ def _bar(row: Row, found: Figure | None, whole: float, css: str) -> Markup:
     if found is None:
         return tag("td", tag("span", "no value", class_="none"), class_="words")
     words = f"{shown(found.median)} {row.unit}"
+    track = measured(found, whole, css) if row.comparable else None
     rounds = ", ".join("failed" if (value := number(each)) is None else shown(value) for each in row.values)
-    label = tag("span", shown(found.median), class_="value", title=f"{words}; by round: {rounds}")
-    return tag("td", tag("div", measured(found, whole, css), label, class_="bar-and-value"), class_="words")
+    label = tag(
+        "span",
+        shown(found.median),
+        class_="value" if row.comparable else "value none",
+        title=f"{words}; by round: {rounds}",
+    )
+    return tag("td", tag("div", track, label, class_="bar-and-value"), class_="words")
 
 
 def _ratio(row: Row) -> str:

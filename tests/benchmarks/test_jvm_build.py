@@ -100,6 +100,12 @@ def test_a_failed_build_is_told_and_not_tried_again_for_each_that_needs_it(
     assert runs(tmp_path) == 1
 
 
+def test_output_of_a_failed_build_need_not_be_text(project: Path, maven: Maven) -> None:
+    maven(f"printf '\\377'; {FAILS}")
+    with pytest.raises(RuntimeError, match=r"mvn package failed in spring:\n\ufffd.*no parent"):
+        jvm.build(project)
+
+
 def test_a_build_that_takes_too_long_is_told(project: Path, maven: Maven, monkeypatch: pytest.MonkeyPatch) -> None:
     maven("exec tail -f /dev/null")
     monkeypatch.setattr(jvm, "_BUILD_TIMEOUT_S", 0)

@@ -129,6 +129,7 @@ def test_the_report_shows_forms_reasons_and_differences(java: Originals) -> None
     wrong = judge(failing, run_ours([equal])[0][:1], java)
     text = report([fine, wrong])
     assert "2 schedules: 1 equal, 0 on purpose, 1 DIFFERENT" in text
+    assert "Reactor's push is held against our Flux.create" in text
     assert all(rule.reason in text for rule in RULES)
     assert "theirs source; foretold source; ours -" in text
 

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import io
+import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from zipfile import BadZipFile
 
 import aiohttp
 import msgspec
@@ -21,7 +25,7 @@ from benchmarks.load.client import drive
 from benchmarks.load.plan import LoadOrder
 from benchmarks.peers import npm
 from benchmarks.peers.__main__ import app
-from benchmarks.peers.comparison import Comparison, Row, Skipped, load, save, skipped_lines, table
+from benchmarks.peers.comparison import WARMED_UP, Comparison, Row, Skipped, load, save, skipped_lines, table
 from benchmarks.peers.failures import in_words
 from benchmarks.peers.needs import Need, program
 from benchmarks.peers.registry import PEERS, Peer, Stack, peer
@@ -29,10 +33,11 @@ from benchmarks.peers.side_by_side import CASES, Case, Sample, Size, compare
 from benchmarks.processes import HAS_PROC, ServerProcess, running
 from benchmarks.results import ResultsError
 from benchmarks.scenarios.cells import Transport
+from benchmarks.served.client import Pull
 from benchmarks.served.contenders import FLUX, OURS, Contender
 from benchmarks.served.firehose import FirehoseSize
-from benchmarks.served.memory import MemorySize
-from benchmarks.served.paced import PacedSize
+from benchmarks.served.memory import Grown, MemorySize
+from benchmarks.served.paced import Attempt, PacedSize, Search
 from benchmarks.traces.captures import Outcome
 from benchmarks.traces.parsing import parse
 from tests.benchmarks.unread import unread
@@ -163,6 +168,26 @@ def test_node_that_is_not_there_is_an_error_that_says_what_to_install(monkeypatc
         npm.command("http_write.mjs", packages=False)
 
 
+def test_output_of_a_failed_installation_need_not_be_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "npm").write_text("#!/bin/sh\nprintf '\\377 no disk'; exit 1\n")
+    (tmp_path / "npm").chmod(0o755)
+    (tmp_path / "package-lock.json").write_text("{}")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("benchmarks.peers.npm._FOLDER", tmp_path)
+    with pytest.raises(RuntimeError, match=r"npm ci failed in .*:\n\ufffd no disk"):
+        npm.install()
+
+
+@pytest.mark.slow
+def test_programs_are_asked_for_their_versions_when_they_are_used_and_not_before(tmp_path: Path) -> None:
+    for name in ("node", "npm", "java", "mvn"):
+        (tmp_path / name).write_text(f"#!/bin/sh\necho {name} >> {tmp_path}/asked\n")
+        (tmp_path / name).chmod(0o755)
+    modules = "benchmarks.peers.__main__, benchmarks.served.__main__"
+    subprocess.run([sys.executable, "-c", f"import {modules}"], env={**os.environ, "PATH": str(tmp_path)}, check=True)
+    assert not (tmp_path / "asked").exists()
+
+
 # --- One run -----------------------------------------------------------------------------------------------------
 
 
@@ -220,14 +245,90 @@ def test_peer_that_held_nothing_has_no_ratio() -> None:
     assert (slow.value, slow.ratio, slow.met) == (0.0, None, None)
 
 
-@pytest.mark.parametrize("whose", [FLUX.name, "slow"])
-def test_value_that_is_a_bound_is_shown_but_has_no_ratio_and_no_verdict(whose: str) -> None:
-    def measure(contender: Contender, _: Size) -> Sample:
-        return Sample(8.0, "the true number is higher", comparable=contender.name != whose)
+@pytest.mark.parametrize("value", [-4.0, 0.0])
+def test_value_that_is_not_above_0_has_no_ratio_and_no_verdict(value: float) -> None:
+    slow = rows_of([value, value], ("<", 1.0))["slow"]
+    assert (slow.value, slow.ratio, slow.met) == (value, None, None)
 
-    case = Case("made up", "streams", measure, lambda _: (">=", 0.5))
-    (*_, slow) = compare([made_up("slow", Stack.NODE)], TINY, cases=[case]).rows
-    assert (slow.contender, slow.value, slow.ratio, slow.met) == ("slow", 8.0, None, None)
+
+def beside_slow(samples: dict[str, list[Sample]], goal: tuple[str, float]) -> Row:
+    """Return the row of a peer; who has no samples has the same value every time."""
+    left = {name: iter(each) for name, each in samples.items()}
+
+    def measure(contender: Contender, _: Size) -> Sample:
+        return next(left[contender.name]) if contender.name in left else Sample(8.0)
+
+    size = replace(TINY, rounds=max(map(len, samples.values())))
+    case = Case("made up", "streams", measure, lambda _: goal)
+    (*_, slow) = compare([made_up("slow", Stack.NODE)], size, cases=[case]).rows
+    assert slow.contender == "slow"
+    return slow
+
+
+@pytest.mark.parametrize(("whose", "note"), [(FLUX.name, "ours: another thing"), ("slow", "another thing")])
+def test_value_that_is_not_comparable_is_shown_but_has_no_ratio_and_no_verdict(whose: str, note: str) -> None:
+    slow = beside_slow({whose: [Sample(8.0, "another thing", comparable=False)]}, (">=", 0.5))
+    assert (slow.value, slow.ratio, slow.met, slow.note) == (8.0, None, None, note)
+    assert slow.comparable is (whose != "slow")
+
+
+BOUND = Sample(8.0, "the client was the limit", is_bound=True)
+
+
+@pytest.mark.parametrize(
+    ("bounds", "goal", "met", "note"),
+    [
+        ([FLUX.name], (">=", 0.5), True, ""),
+        ([FLUX.name], (">=", 2.0), None, f"ours: {BOUND.note}"),
+        ([FLUX.name], ("<", 2.0), None, f"ours: {BOUND.note}"),
+        ([FLUX.name], ("<", 0.5), False, ""),
+        (["slow"], (">=", 0.5), None, BOUND.note),
+        (["slow"], (">=", 2.0), False, BOUND.note),
+        (["slow"], ("<", 2.0), True, BOUND.note),
+        ([FLUX.name, "slow"], (">=", 0.5), None, f"{BOUND.note}; ours: {BOUND.note}"),
+        ([FLUX.name, "slow"], (">=", 2.0), None, f"{BOUND.note}; ours: {BOUND.note}"),
+    ],
+)
+def test_value_that_may_be_higher_has_a_ratio_and_a_verdict_only_if_that_cannot_change_it(
+    bounds: list[str], goal: tuple[str, float], met: bool | None, note: str
+) -> None:
+    slow = beside_slow({name: [BOUND] for name in bounds}, goal)
+    assert (slow.ratio, slow.met, slow.note, slow.comparable) == (1.0, met, note, True)
+
+
+def test_bound_in_one_round_of_three_does_not_hide_what_the_others_show() -> None:
+    assert beside_slow({"slow": [Sample(8.0), BOUND, Sample(8.0)]}, (">=", 0.5)).met is True
+    assert beside_slow({"slow": [BOUND, BOUND, Sample(8.0)]}, (">=", 0.5)).met is None
+
+
+IN_TIME = Attempt(2, 1.0, 2.0, 1.0, 0.5, 0.1)
+LATE = replace(IN_TIME, p99_ms=30.0)
+
+
+@pytest.mark.parametrize(
+    ("case", "what", "came", "sample"),
+    [
+        ("firehose", "firehose.pull_anew", Pull(9.0, 0.5), Sample(9.0)),
+        ("firehose", "firehose.pull_anew", Pull(9.0, 0.95), Sample(9.0, "the client was the limit", is_bound=True)),
+        ("paced", "paced.search", Search(2, [IN_TIME, LATE]), Sample(2.0)),
+        (
+            "paced",
+            "paced.search",
+            Search(2, [IN_TIME]),
+            Sample(2.0, "nothing failed: the true number is higher", is_bound=True),
+        ),
+        ("paced", "paced.search", Search(0, [LATE]), Sample(0.0, "not even one stream was in time", comparable=False)),
+        ("memory", "memory.grow", Grown(4.0, 3), Sample(4.0)),
+        ("memory", "memory.grow", Grown(4.0, 2), Sample(4.0, "only 2 of 3 streams had begun", comparable=False)),
+        ("memory", "memory.grow", Grown(-0.3, 3), Sample(-0.3, "within the noise", comparable=False)),
+    ],
+)
+def test_sample_says_what_it_is_worth(
+    case: str, what: str, came: object, sample: Sample, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(f"benchmarks.peers.side_by_side.{what}", lambda *_: came)
+    (found,) = [each for each in CASES if each.name == case]
+    assert found.measure(FLUX, TINY) == sample
 
 
 def test_stacks_that_compile_while_they_run_are_warmed_up_for_longer() -> None:
@@ -300,6 +401,23 @@ def test_missing_peer_and_failed_build_are_one_line_each_and_the_run_goes_on() -
     assert came.has_failures
 
 
+@pytest.mark.parametrize("error", [BadZipFile("torn"), msgspec.ValidationError("torn")])
+def test_error_of_any_kind_is_told_and_the_run_goes_on(error: Exception) -> None:
+    def build() -> tuple[str, ...]:
+        raise error
+
+    def measure(contender: Contender, _: Size) -> Sample:
+        if contender.name == "slow":
+            raise error
+        return Sample(1.0)
+
+    peers = [Peer("broken", Stack.NODE, (), build), made_up("slow", Stack.NODE)]
+    came = compare(peers, TINY, cases=[Case("made up", "", measure, lambda _: None)])
+    assert [(each.contender, each.reason, each.failed) for each in came.skipped] == [("broken", "torn", True)]
+    assert [row.values for row in came.rows] == [[1.0, 1.0]] * len(OURS) + [[None, None]]
+    assert came.rows[-1].note == "failed: torn"
+
+
 @pytest.mark.parametrize(
     ("case", "name", "goal"),
     [
@@ -320,6 +438,8 @@ def test_goals_are_those_of_their_case_and_stack(case: str, name: str, goal: tup
     assert found.goal(peer(name)) == goal
 
 
+# A dozen servers start, one after the other.
+@pytest.mark.timeout(300)
 @pytest.mark.slow
 @pytest.mark.skipif(not HAS_PROC, reason="memory of a process is read from Linux's /proc")
 def test_every_case_measures_ours_and_a_peer() -> None:
@@ -528,6 +648,42 @@ def test_file_has_the_warm_up_of_those_that_were_measured(tmp_path: Path, monkey
     monkeypatch.setattr("benchmarks.peers.__main__.compare", that_came_to(came))
     CliRunner().invoke(app, ["--output", str(tmp_path)])
     assert load(tmp_path / "peers.json").warm_up_s == {"Node res.write": 5.0}
+
+
+def test_file_has_no_warm_up_of_a_case_that_has_none(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    came = comparison()
+    for row in came.rows:
+        row.case, row.contender = "memory", "Node res.write"
+    monkeypatch.setattr("benchmarks.peers.__main__.compare", that_came_to(came))
+    CliRunner().invoke(app, ["--output", str(tmp_path)])
+    assert load(tmp_path / "peers.json").warm_up_s == {}
+
+
+def test_cases_that_are_warmed_up_are_cases() -> None:
+    assert set(WARMED_UP) < {each.name for each in CASES}
+
+
+@pytest.mark.parametrize("name", ["peers.json", "peers.html"])
+def test_name_that_cannot_be_written_ends_the_command_before_any_work(name: str, tmp_path: Path) -> None:
+    (tmp_path / name).mkdir()
+    ended = CliRunner().invoke(app, ["--output", str(tmp_path)], env={"COLUMNS": "1000"})
+    assert ended.exit_code == 2
+    assert f"--output: cannot write {tmp_path / name}: it is a folder" in ended.output
+
+
+def test_file_that_can_no_longer_be_written_is_told_behind_the_table(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def came(*_: object, **__: object) -> Comparison:
+        (tmp_path / "peers.json").mkdir()
+        return comparison()
+
+    monkeypatch.setattr("benchmarks.peers.__main__.compare", came)
+    ended = CliRunner().invoke(app, ["--output", str(tmp_path)])
+    assert ended.exit_code == 1
+    assert "Against other stacks" in ended.output
+    assert f"peers.json and peers.html cannot be written into {tmp_path}: Is a directory" in ended.output
+    assert "results  " not in ended.output
 
 
 @pytest.mark.parametrize("arguments", [["--only", "nobody"], ["--output", __file__]])

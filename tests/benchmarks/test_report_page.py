@@ -285,7 +285,7 @@ def test_page_of_other_stacks_shows_ours_apart_and_needs_no_script(
         for css in ("ours", "theirs")
     }
     assert fills["ours"] != fills["theirs"]
-    assert page.locator(".stacks .track").count() == 7
+    assert page.locator(".stacks .track").count() == 6
     assert page.locator("script").count() == 0
 
 

@@ -36,7 +36,7 @@ def comparison(**others: Any) -> Comparison:
         row("paced", "broken", "Python", [None], goal=">= 1.75 x", note="failed: connection reset"),
         row("memory", "ours", OURS, [6.0]),
         row("memory", "theirs", "Node.js", [9.0], ratio=0.67),
-        row("memory", "small", "Python", [3.0], ratio=2.0, note="only 10 of 1000 streams had begun"),
+        row("memory", "small", "Python", [3.0], comparable=False, note="only 10 of 1000 streams had begun"),
     ]
     skipped = [
         Skipped(contender="another", stack="Spring MVC", reason="install java: Java 17"),
@@ -66,12 +66,20 @@ def contenders_of(document: str) -> list[list[str]]:
 # --- What is shown ---------------------------------------------------------------------------------------------------
 
 
-def test_each_case_is_a_table_the_best_on_top_and_who_has_no_value_below() -> None:
+def test_each_case_is_a_table_the_best_on_top_and_what_is_not_comparable_or_has_no_value_below() -> None:
     assert contenders_of(page(comparison())) == [
         ["ours", "theirs"],
         ["theirs", "ours", "broken"],
-        ["small", "ours", "theirs"],
+        ["ours", "theirs", "small"],
     ]
+
+
+def test_value_that_is_not_comparable_has_its_number_and_note_but_no_bar_and_no_part_in_the_scale() -> None:
+    rows = [row("memory", "ours", OURS, [6.0]), row("memory", "queued", "Python", [600.0], comparable=False, note="so")]
+    document = page(comparison(rows=rows, skipped=[]))
+    assert "queued Python 600 – so" in " ".join(texts_of(document).split())
+    assert "bar theirs" not in document
+    assert 'width="100.000%"' in document
 
 
 def test_row_has_its_value_its_ratio_its_goal_and_its_note() -> None:
@@ -83,7 +91,14 @@ def test_row_has_its_value_its_ratio_its_goal_and_its_note() -> None:
 
 def test_goals_are_counted_and_those_missed_are_named_above_all_tables() -> None:
     texts = " ".join(texts_of(page(comparison())).split())
-    assert "1 of 2 goals were met. Missed: paced, theirs: ours / theirs is 0.74 x, wanted ≥ 0.8 x" in texts
+    counted = "1 of 3 goals were met, 1 not known: paced broken. Missed:"
+    assert f"{counted} paced, theirs: ours / theirs is 0.74 x, wanted ≥ 0.8 x" in texts
+
+
+def test_goals_that_are_not_known_are_no_success() -> None:
+    rows = [row("paced", name, "Node.js", [1.0], goal=">= 0.8 x", met=met) for name, met in (("a", True), ("b", None))]
+    document = page(comparison(rows=rows))
+    assert '<p class="goals">1 of 2 goals were met, 1 not known: paced b.</p>' in document
 
 
 def test_comparison_that_met_every_goal_has_no_list() -> None:
@@ -91,12 +106,13 @@ def test_comparison_that_met_every_goal_has_no_list() -> None:
     texts = " ".join(texts_of(page(comparison(rows=rows))).split())
     assert "1 of 1 goals were met." in texts
     assert "Missed" not in texts
+    assert '<p class="right">' in page(comparison(rows=rows))
 
 
 def test_ours_are_set_apart() -> None:
     document = page(comparison())
     assert document.count('<tr class="ours">') == document.count('class="bar ours"') == 3
-    assert document.count('class="bar theirs"') == 4
+    assert document.count('class="bar theirs"') == 3
 
 
 def test_bar_has_a_line_over_its_rounds_if_there_are_several() -> None:
@@ -118,6 +134,12 @@ def test_what_was_done_before_measuring_is_said() -> None:
     assert "those that compile while they run for longer (5 s: theirs)" in texts
     assert "“Ours / theirs” is ours divided by" in texts
     assert "A Processor" in texts
+
+
+@pytest.mark.parametrize(("case", "is_said"), [("firehose", True), ("paced", True), ("memory", False)])
+def test_warm_up_is_said_only_of_cases_that_have_one(case: str, is_said: bool) -> None:
+    document = page(comparison(rows=[row(case, "theirs", "Python", [1.0])], warm_up_s={}))
+    assert ("Each streamed before its speed was measured." in document) is is_said
 
 
 @pytest.mark.parametrize("interrupted", [True, False])

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import subprocess
+import tempfile
 import time
 from collections.abc import Generator
 from itertools import pairwise
@@ -251,6 +252,14 @@ def test_a_wrong_option_ends_the_server_with_one_line(server: str, argument: str
     )
 
 
+def test_a_server_that_is_ended_leaves_no_temporary_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with starting_all([jvm.command("mvc")]) as (server,):
+        server.wait_listening()
+        assert list(tmp_path.glob("*/tomcat.*"))
+    assert list(tmp_path.iterdir()) == []
+
+
 # ---------------------------------------------------------------------- building
 
 
@@ -268,7 +277,7 @@ def test_a_missing_tool_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
         jvm.build()
 
 
-def test_what_is_newer_than_its_sources_is_not_built_again(servers: Servers) -> None:
+def test_what_is_built_of_these_sources_is_not_built_again(servers: Servers) -> None:
     built = {module: jvm.jar(module).stat().st_mtime_ns for module in jvm.MODULES}
     jvm.build()
     assert {module: jvm.jar(module).stat().st_mtime_ns for module in jvm.MODULES} == built

@@ -2,7 +2,8 @@
 
 A schedule is a list of steps without any time: the source emits, completes or fails, the consumer requests or cancels.
 What is delivered, reported as lost and signalled as the end is compared step by step. Where we differ on purpose, a
-rule says how and why (`rules`), and a difference that it foretells must be there.
+rule says how and why (`rules`), and a difference that it foretells must be there. Reactor's push is held against our
+`Flux.create`, as there is no push of our own.
 
     schedules   what a schedule is, and the forms of both libraries that have a counterpart here
     table       the schedules: questions put to every form, and seeded ones

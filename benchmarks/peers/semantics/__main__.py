@@ -29,6 +29,7 @@ def report(judged: Sequence[Judged]) -> str:
         rows.append(f"{library:8} {title:50} {equal:6} {on_purpose:11} {different:10}")
     total = Counter(one.verdict for one in judged)
     rows.append(f"{len(judged)} schedules: " + ", ".join(f"{total[verdict]} {verdict.value}" for verdict in Verdict))
+    rows.append("Reactor's push is held against our Flux.create, as there is no push of our own.")
     applied = Counter(rule.name for one in judged for rule in one.rules)
     rows += ["", "On purpose:"]
     rows += [f"  {rule.name} ({applied[rule.name]} schedules). {rule.reason}" for rule in RULES]
