@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 from rich.console import Console
@@ -22,6 +22,7 @@ from benchmarks.claims.tools import versions
 from benchmarks.environment import environment
 from benchmarks.interrupts import INTERRUPTED_EXIT, interruptible
 from benchmarks.options import check_writable
+from benchmarks.printable import wide_enough
 from benchmarks.printing import as_far_as_it_is_read, tell
 from benchmarks.results import write_whole
 
@@ -50,25 +51,26 @@ def check(
     """
     chosen = _chosen(names or [])
     _check_output(output)
-    console = Console()
-    checked = _checked(chosen, console)
+    surroundings = environment()
+    checked = _checked(chosen)
     interrupted = len(checked) < len(chosen)
     if interrupted:
         tell(f"Interrupted: {len(checked)} of {len(chosen)} claims were checked.")
     if checked:
-        write_whole(output, _written(checked, output, interrupted=interrupted))
+        write_whole(output, _written(checked, surroundings, output, interrupted=interrupted))
+        console = wide_enough(Console())
         with as_far_as_it_is_read():
             show(checked, console)
             console.print(f"\nwritten: {output}", markup=False, highlight=False)
     raise typer.Exit(INTERRUPTED_EXIT if interrupted else int(any(each.evidence.failed for each in checked)))
 
 
-def _checked(chosen: Sequence[Claim], console: Console) -> list[Checked]:
+def _checked(chosen: Sequence[Claim]) -> list[Checked]:
     """Make the experiments, until an interrupt; the one that it meets is lost."""
     checked: list[Checked] = []
-    with suppress(KeyboardInterrupt), interruptible(), console.status("starting") as status:
-        for each in chosen:
-            status.update(f"checking: {each.statement}")
+    with suppress(KeyboardInterrupt), interruptible():
+        for number, each in enumerate(chosen, start=1):
+            tell(f"[{number}/{len(chosen)}] checking: {each.statement}")
             checked.append(Checked(each, each.check()))
     return checked
 
@@ -88,8 +90,9 @@ def _check_output(output: Path) -> None:
     check_writable(output.parent)
 
 
-def _written(checked: Sequence[Checked], output: Path, *, interrupted: bool) -> bytes:
-    found = environment() | {"originals": versions()}
+def _written(checked: Sequence[Checked], surroundings: dict[str, Any], output: Path, *, interrupted: bool) -> bytes:
+    needs = dict.fromkeys(need for each in checked for need in (*each.claim.needs, *each.claim.helps))
+    found = surroundings | {"originals": versions(needs)}
     if output.suffix == ".json":
         return to_json(checked, found, interrupted=interrupted)
     return page(checked, found, interrupted=interrupted).encode()

@@ -53,7 +53,7 @@ def _figures(defaults: Defaults) -> tuple[Figure, ...]:
     return tuple(
         Figure(f"held by {tried.source}", tried.made - tried.received, "items", tried.library)
         if buffers(tried, defaults.wanted)
-        else Figure(f"made by {tried.source}", tried.made, f"items, ended: {tried.ended}", tried.library)
+        else Figure(f"made by {tried.source}", tried.made, f"items, ended: {tried.ended or 'no'}", tried.library)
         for tried in (*defaults.pushed, *defaults.others)
     )
 
@@ -73,7 +73,7 @@ def _bound(tried: Tried, items: int) -> str:
 
 
 def _told(tried: Tried, defaults: Defaults) -> str:
-    if tried.ended != "complete":
+    if tried.has_failed:
         return f"{tried.source} holds nothing: after {tried.received} items it failed with {tried.ended}."
     if tried.made <= defaults.wanted + 1:
         return f"{tried.source} has nothing to hold: it made {tried.made} items, as {defaults.wanted} were wanted."

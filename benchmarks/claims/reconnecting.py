@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import os
-import signal
 import tempfile
+import time
 from collections import Counter
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager, suppress
@@ -16,7 +15,8 @@ import aiohttp
 
 from benchmarks.claims.claim import Claim, Evidence, Figure, Verdict, missing, untested
 from benchmarks.claims.tools import CHROMIUM, OUR_SERVER, browser
-from benchmarks.processes import running
+from benchmarks.peers.failures import in_words
+from benchmarks.processes import ServerProcess, running, starting_all
 from servers.sse import EventStreamDecoder, encode_event
 
 __all__ = ("CLAIM", "PATHS", "Asked", "judge", "measure", "serving")
@@ -24,6 +24,7 @@ __all__ = ("CLAIM", "PATHS", "Asked", "judge", "measure", "serving")
 _RETRY_MS: Final = 100
 _ENOUGH: Final = 4
 _BROWSER_TIMEOUT_S: Final = 30.0
+_LOOK_AGAIN_S: Final = 0.02
 _STREAM: Final = encode_event("the only one", event="last", id="stream-end", retry_ms=_RETRY_MS)
 _STATUS: Final = {200: "OK", 204: "No Content", 404: "Not Found", 500: "Internal Server Error"}
 
@@ -59,12 +60,14 @@ class Asked:
     """What was seen on the server's side.
 
     Attributes:
-        requests: by path of `PATHS`: how often a browser asked; empty: there is no browser.
+        requests: by path of `PATHS`: how often a browser asked; empty: there is no browser, or it failed.
         finished_status: what our server answers to the id of a stream that has ended.
+        failure: what went wrong with the browser; empty: nothing, or there is none.
     """
 
     requests: Mapping[str, int]
     finished_status: int
+    failure: str = ""
 
 
 def judge(asked: Asked, lacking: tuple[str, ...] = ()) -> Evidence:
@@ -78,6 +81,8 @@ def judge(asked: Asked, lacking: tuple[str, ...] = ()) -> Evidence:
         f"Our server answers {asked.finished_status} to the id of an ended stream, "
         f"{'by which the standard stops a client' if stops else 'after which the standard has a client go on'}.",
     )
+    if asked.failure:
+        return Evidence(Verdict.UNTESTED, figures, (f"The browser failed: {asked.failure}", *ours), failed=True)
     if not asked.requests:
         return untested(lacking, figures, ours)
     sentences = (*_sentences(asked.requests), *ours)
@@ -113,13 +118,18 @@ def measure() -> Asked:
     """Have a browser open the page if there is one, and ask our server about a finished stream.
 
     Raises:
-        RuntimeError: a server could not be started, or the browser did not get so far.
+        RuntimeError: our server could not be started.
         OSError: our server did not answer.
     """
-    path = browser()
-    requests = {} if path is None else asyncio.run(_browse(path))
+    requests: dict[str, int] = {}
+    failure = ""
+    if path := browser():
+        try:
+            requests = asyncio.run(_browse(path))
+        except (RuntimeError, OSError) as error:  # our server's half does not need it
+            failure = in_words(error)
     with running(OUR_SERVER) as server:
-        return Asked(requests, asyncio.run(_ask_again(f"http://127.0.0.1:{server.port}/v1/chat/stream")))
+        return Asked(requests, asyncio.run(_ask_again(f"http://127.0.0.1:{server.port}/v1/chat/stream")), failure)
 
 
 async def _ask_again(url: str) -> int:
@@ -135,43 +145,49 @@ async def _ask_again(url: str) -> int:
 
 
 async def _browse(path: str) -> dict[str, int]:
-    async with serving() as (port, requests, enough), _running_browser(path, f"http://127.0.0.1:{port}/"):
-        try:
-            async with asyncio.timeout(_BROWSER_TIMEOUT_S):
-                await enough.wait()
-        except TimeoutError:
-            # Once is an answer, too: the browser had much longer than it was told to wait.
-            if not requests["ended"]:
-                raise RuntimeError(f"{path} did not ask within {_BROWSER_TIMEOUT_S:.0f} s") from None
-        # What the others still want to ask has the time of a whole retry.
-        await asyncio.sleep(2 * _RETRY_MS / 1_000)
-        return {name: requests[name] for name in PATHS}
+    """Run a browser with a profile of its own until it has asked often enough, and count."""
+    async with serving() as (port, requests):
+        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+            command = (path, *_ARGUMENTS, f"--user-data-dir={profile}", f"http://127.0.0.1:{port}/")
+            with starting_all([command]) as (process,):
+                await _asked_enough(requests, process)
+                # What the others still want to ask has the time of a whole retry.
+                await asyncio.sleep(2 * _RETRY_MS / 1_000)
+                return {name: requests[name] for name in PATHS}
+
+
+async def _asked_enough(requests: Mapping[str, int], process: ServerProcess) -> None:
+    deadline_s = time.monotonic() + _BROWSER_TIMEOUT_S
+    while requests["ended"] < _ENOUGH and time.monotonic() < deadline_s:
+        if process.has_ended:
+            raise RuntimeError(f"it ended too early, and printed:\n{process.last_words()}")
+        await asyncio.sleep(_LOOK_AGAIN_S)
+    # Once is an answer, too: the browser had much longer than it was told to wait.
+    if not requests["ended"]:
+        raise RuntimeError(f"it did not ask within {_BROWSER_TIMEOUT_S:.0f} s, and printed:\n{process.last_words()}")
 
 
 @asynccontextmanager
-async def serving() -> AsyncGenerator[tuple[int, Counter[str], asyncio.Event]]:
+async def serving() -> AsyncGenerator[tuple[int, Counter[str]]]:
     """Serve the page and its streams.
 
     Yields:
-        The port, how often each path was asked for, and what is set when "ended" was asked for often enough.
+        The port, and how often each path was asked for.
     """
     requests = Counter[str]()
-    enough = asyncio.Event()
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
             head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             name = head.split(" ", 2)[1].strip("/")
             requests[name] += 1
-            if requests["ended"] >= _ENOUGH:
-                enough.set()
             writer.write(_response(name, returning="last-event-id:" in head.lower()))
             await writer.drain()
         writer.close()
 
     server = await asyncio.start_server(answer, "127.0.0.1", 0)
     async with server:
-        yield server.sockets[0].getsockname()[1], requests, enough
+        yield server.sockets[0].getsockname()[1], requests
 
 
 def _response(name: str, *, returning: bool) -> bytes:
@@ -187,27 +203,6 @@ def _response(name: str, *, returning: bool) -> bytes:
 def _answer(status: int, content_type: str = "text/plain", body: bytes = b"") -> bytes:
     lines = f"HTTP/1.1 {status} {_STATUS[status]}\r\nContent-Type: {content_type}\r\nConnection: close\r\n\r\n"
     return lines.encode() + body
-
-
-@asynccontextmanager
-async def _running_browser(path: str, url: str) -> AsyncGenerator[None]:
-    """Run a browser with a profile of its own, and end it with all its processes."""
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder:
-        process = await asyncio.create_subprocess_exec(
-            path,
-            *_ARGUMENTS,
-            f"--user-data-dir={folder}",
-            url,
-            stdout=asyncio.subprocess.DEVNULL,
-            stderr=asyncio.subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        try:
-            yield
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
 
 
 CLAIM: Final = Claim(

@@ -6,14 +6,17 @@ import asyncio
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlencode
 
 from benchmarks.claims.claim import Claim, Evidence, Figure, Verdict
 from benchmarks.claims.tools import JAVA, OUR_SERVER, Demand, demand, has
 from benchmarks.load.client import drive_all
-from benchmarks.load.plan import LoadOrder
+from benchmarks.load.control import Control
+from benchmarks.load.plan import LoadOrder, LoadRun
 from benchmarks.processes import ServerProcess, running
+from benchmarks.scenarios.readers import FAST, Leaving, ReaderProfile
+from servers.session import EndReason
 
 __all__ = ("CLAIM", "FULL", "Producer", "Size", "judge", "measure", "of_libraries")
 
@@ -50,12 +53,12 @@ class Size:
     Attributes:
         rate: tokens per second that the source makes.
         reader_rate: tokens per second that the slow reader takes.
-        window_s: how long.
+        tokens: that the fast reader takes before it leaves; the slow one leaves then, too.
     """
 
     rate: int = 400
     reader_rate: int = 40
-    window_s: float = 2.0
+    tokens: int = 800
 
 
 FULL: Final = Size()
@@ -110,11 +113,9 @@ def judge(producers: Sequence[Producer]) -> Evidence:
 
 
 def of_libraries(found: Demand) -> list[Producer]:
-    """Return the sources of RxJava and Reactor that ran to their end: one that fails is not slowed."""
+    """Return the sources of RxJava and Reactor that did not fail: one that fails is not slowed."""
     return [
-        Producer(tried.library, tried.source, tried.made, found.items)
-        for tried in found.tried
-        if tried.ended == "complete"
+        Producer(tried.library, tried.source, tried.made, found.items) for tried in found.tried if not tried.has_failed
     ]
 
 
@@ -125,37 +126,46 @@ def measure(size: Size = FULL) -> list[Producer]:
     """Stream every way to a fast and to a slow reader, all at a time; and run RxJava and Reactor if Java is there.
 
     Raises:
-        RuntimeError: the server failed, or something could not be built.
+        RuntimeError: the server failed, a stream ended before its reader left, or something could not be built.
     """
+    base = {"source": "counter", "count": str(_ENDLESS), "rate": str(size.rate)}
+    slowly = {"reader_rate": str(size.reader_rate), "prefetch": "1"}
     with running(OUR_SERVER) as server:
-        fast = _made(server, size, {})
-        slow = _made(server, size, {"reader_rate": str(size.reader_rate), "prefetch": "1"})
-    if not all(fast.values()):
-        raise RuntimeError(f"a source made nothing for a fast reader: {fast}")
-    ours = [Producer("ours", way, slow[way], fast[way]) for way in _WAYS]
+        fast = [_order(server, base | query, Leaving(size.tokens)) for query in _WAYS.values()]
+        slow = [_order(server, base | slowly | query, FAST) for query in _WAYS.values()]
+        could, made = (_emitted(server, runs) for runs in asyncio.run(_read_as_long(fast, slow)))
+    if not all(could):
+        raise RuntimeError(f"a source made nothing for a fast reader: {dict(zip(_WAYS, could, strict=True))}")
+    ours = [Producer("ours", way, *counts) for way, *counts in zip(_WAYS, made, could, strict=True)]
     return ours + (of_libraries(demand()) if has(JAVA) else [])
 
 
-def _made(server: ServerProcess, size: Size, reader: dict[str, str]) -> dict[str, int]:
-    """Return how many tokens the source of each way had emitted when the window was over."""
-    base = {"source": "counter", "count": str(_ENDLESS), "rate": str(size.rate), **reader}
-    orders = [
-        LoadOrder(
-            host="127.0.0.1",
-            port=server.port,
-            target=f"/v1/chat/stream?{urlencode({**base, **query})}",
-            mode="count",
-            window_s=size.window_s,
-        )
-        for query in _WAYS.values()
-    ]
-    runs = asyncio.run(drive_all(orders))
+def _order(server: ServerProcess, query: dict[str, str], reader: ReaderProfile) -> LoadOrder:
+    target = f"/v1/chat/stream?{urlencode(query)}"
+    return LoadOrder(host="127.0.0.1", port=server.port, target=target, mode="count", reader=reader)
+
+
+async def _read_as_long(fast: Sequence[LoadOrder], slow: Sequence[LoadOrder]) -> tuple[list[LoadRun], list[LoadRun]]:
+    """Read both until the fast ones have left: a machine that pauses does so for both."""
+    control = Control()
+    async with asyncio.TaskGroup() as group:
+        reading = group.create_task(drive_all(slow, control))
+        done = await drive_all(fast)
+        control.stop()
+    return done, reading.result()
+
+
+def _emitted(server: ServerProcess, runs: Sequence[LoadRun]) -> list[int]:
+    """Return how many tokens the source of each way had emitted when its reader left."""
     names = [run.captures[0].headers.get("x-stream-id", "") for run in runs]
     records = _ended(server, names)
-    return {way: int(records[name]["statistics"]["emitted"]) for way, name in zip(_WAYS, names, strict=True)}
+    for way, name in zip(_WAYS, names, strict=True):
+        if (reason := records[name]["reason"]) != EndReason.CLIENT_GONE:
+            raise RuntimeError(f"{way}: the stream ended before its reader left ({reason})")
+    return [int(records[name]["statistics"]["emitted"]) for name in names]
 
 
-def _ended(server: ServerProcess, names: Sequence[str]) -> dict[str, dict[str, dict[str, int]]]:
+def _ended(server: ServerProcess, names: Sequence[str]) -> dict[str, dict[str, Any]]:
     """Return the server's records of these streams once it has written them all."""
     deadline_s = time.monotonic() + _RECORDS_TIMEOUT_S
     while not set(names) <= (records := server.records()).keys():

@@ -117,15 +117,18 @@ def measure() -> Offered:
     """
     found = demand()
     with originals() as running:
-        flux_operators = _behaviours(_operators("reactor"), running)
-        if any("Duration" in signature for signature in found.operators["Reactor"]):
-            flux_operators[_AGES_OUT] = _AGES_OUT  # it needs time, which schedules do not have
         return Offered(
             rx_created=_behaviours(_created("rxjava", found.strategies["RxJava"]), running),
             flux_created=_behaviours(_created("reactor", found.strategies["Reactor"]), running),
-            rx_operators=_behaviours(_operators("rxjava"), running),
-            flux_operators=flux_operators,
+            rx_operators=_behaviours(_operators("rxjava"), running) | _timed(found.operators["RxJava"]),
+            flux_operators=_behaviours(_operators("reactor"), running) | _timed(found.operators["Reactor"]),
         )
+
+
+def _timed(signatures: list[str]) -> dict[str, str]:
+    """Return the behaviour that needs time, which schedules do not have, if an operator is given one."""
+    takes_time = any(word in signature for signature in signatures for word in ("Duration", "TimeUnit"))
+    return {_AGES_OUT: _AGES_OUT} if takes_time else {}
 
 
 def _created(library: Library, constants: list[str]) -> list[Form]:
@@ -176,8 +179,8 @@ CLAIM: Final = Claim(
         "unless Flowable can do all that Flux can, and more."
     ),
     limits=(
-        "Schedules have no time, so Reactor's buffer with a time to live is counted by its signature. How a failure of "
-        "the source meets what is held is not looked at; callbacks do not count."
+        "Schedules have no time, so a buffer with a time to live is counted by its signature. How a failure of the "
+        "source meets what is held is not looked at; callbacks do not count."
     ),
     experiment=lambda: judge(measure()),
     needs=JAVA,

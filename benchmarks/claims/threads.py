@@ -77,7 +77,9 @@ class Fed:
 
 def most_at_a_time(spans: Sequence[Span]) -> int:
     """Return how many streams were being fed at the same time, at most; one that begins as another ends is not."""
-    changes = sorted([(first, 1) for first, _ in spans] + [(last, -1) for _, last in spans])
+    # A stream of one token is being fed while that is emitted.
+    ends = [(max(last, first + 1), -1) for first, last in spans]
+    changes = sorted([(first, 1) for first, _ in spans] + ends)
     most = running = 0
     for _, change in changes:
         running += change

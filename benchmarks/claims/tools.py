@@ -8,8 +8,8 @@ import subprocess
 import sys
 import tempfile
 import zipfile
-from collections.abc import Generator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 
 from benchmarks.peers import jvm
-from benchmarks.peers.needs import Need
+from benchmarks.peers.needs import Need, program
 from benchmarks.processes import ServerProcess, starting_all
 
 __all__ = ("CHROMIUM", "JAVA", "OUR_SERVER", "Demand", "Tried", "browser", "demand", "has", "spring", "versions")
@@ -25,7 +25,15 @@ __all__ = ("CHROMIUM", "JAVA", "OUR_SERVER", "Demand", "Tried", "browser", "dema
 OUR_SERVER: Final = (sys.executable, "-m", "servers", "--host", "127.0.0.1", "--port", "0")
 """Starts our server; it prints its address."""
 
-_BROWSERS: Final = ("chromium", "chromium-browser", "google-chrome")
+_CHROMIUMS: Final = tuple(
+    program(
+        name,
+        "chromium (Debian: apt-get install chromium)",
+        (59,),  # the first that runs without a screen
+        before="(?:Chromium|Google Chrome) ",
+    )
+    for name in ("chromium", "chromium-browser", "google-chrome")
+)
 _FOLDER: Final = Path(__file__).parent / "java"
 _QUIET: Final = (
     "--server.port=0",
@@ -41,15 +49,21 @@ _ITEMS: Final = 100_000
 _TIMEOUT_S: Final = 120
 
 
-def browser() -> str | None:
-    """Return the path of a Chromium, if there is one."""
-    return next((found for name in _BROWSERS if (found := shutil.which(name))), None)
+def _chromium() -> Need:
+    """Return the first that will do; where none does, the first that is there, which says what it lacks."""
+    there = [each for each in _CHROMIUMS if each.found() is not None]
+    return next((each for each in there if each.is_there()), (there or _CHROMIUMS)[0])
 
 
-CHROMIUM: Final = Need("chromium", "chromium (Debian: apt-get install chromium)", lambda: () if browser() else None)
+CHROMIUM: Final = Need("chromium", _CHROMIUMS[0].install, lambda: _chromium().found(), _CHROMIUMS[0].least)
 
 JAVA: Final = jvm.NEEDED
 """What builds and runs the Java originals."""
+
+
+def browser() -> str | None:
+    """Return the path of a Chromium, if there is one that will do."""
+    return shutil.which(_chromium().name) if CHROMIUM.is_there() else None
 
 
 def has(needs: Sequence[Need]) -> bool:
@@ -66,16 +80,16 @@ def _starting(commands: Sequence[Sequence[str]]) -> Generator[list[ServerProcess
         yield servers
 
 
-def versions() -> dict[str, str]:
-    """Return what the experiments ran on besides Python: name -> version, of what is there."""
-    found: dict[str, str] = {}
-    for name, path, option in (("java", shutil.which("java"), "--version"), ("browser", browser(), "--version")):
-        if path is not None:
-            done = subprocess.run((path, option), capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
-            found[name] = done.stdout.partition("\n")[0].strip()
-    if jvm.is_built():
-        with zipfile.ZipFile(jvm.jar("mvc")) as entries:
-            found.update(_NAMED.findall("\n".join(entries.namelist())))
+def versions(needs: Iterable[Need]) -> dict[str, str]:
+    """Return the versions of these programs and of the Java libraries: name -> version, of what is there.
+
+    A program that an experiment has asked for is not asked again.
+    """
+    found = {need.name: ".".join(map(str, version)) for need in needs if (version := need.found())}
+    with suppress(OSError, zipfile.BadZipFile):  # the experiments say so of a damaged jar
+        if jvm.is_built():
+            with zipfile.ZipFile(jvm.jar("mvc")) as entries:
+                found.update(_NAMED.findall("\n".join(entries.namelist())))
     return found
 
 
@@ -91,7 +105,7 @@ class Tried(msgspec.Struct, frozen=True, rename="camel"):
         made: items that it had made while a few were wanted.
         received: items that came meanwhile.
         received_after: items that had come once all were wanted.
-        ended: complete, or the class of the error.
+        ended: complete, or the class of the error; empty: it has not ended.
     """
 
     library: str
@@ -100,6 +114,11 @@ class Tried(msgspec.Struct, frozen=True, rename="camel"):
     received: int
     received_after: int
     ended: str
+
+    @property
+    def has_failed(self) -> bool:
+        """Whether an error ended it."""
+        return self.ended not in {"", "complete"}
 
 
 class Demand(msgspec.Struct, frozen=True):

@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import select
 import signal
-from collections.abc import Sequence
+import subprocess
+import sys
+import tempfile
+import threading
+import zipfile
+from collections.abc import Generator, Sequence
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
 import aiohttp
+import msgspec
 import pytest
 from rich.console import Console
 from typer.testing import CliRunner
@@ -21,9 +30,14 @@ from benchmarks.claims.claim import Claim, Evidence, Figure, Verdict, untested
 from benchmarks.claims.page import page
 from benchmarks.claims.registry import CLAIMS, claim
 from benchmarks.claims.showing import Checked, show, to_json, verdict_words
-from benchmarks.claims.tools import CHROMIUM, JAVA, Demand, Tried, spring
+from benchmarks.claims.tools import CHROMIUM, JAVA, Demand, Tried, browser, demand, spring, versions
+from benchmarks.peers import jvm
 from benchmarks.peers.needs import Need
-from tests.benchmarks.unread import unread
+from benchmarks.peers.semantics.schedules import Schedule, Seen
+from benchmarks.processes import ServerProcess
+from streams import Emitter
+from streams.source import Token
+from tests.benchmarks.unread import NOWHERE, unread
 
 __all__ = ()
 
@@ -90,6 +104,32 @@ def test_strategies_that_only_one_has_are_named() -> None:
     assert "Only Flux has: z." in found.sentences
 
 
+@pytest.mark.parametrize("signature", ["onBackpressureBuffer(Duration, int)", "onBackpressureBuffer(long, TimeUnit)"])
+@pytest.mark.parametrize("libraries", [["RxJava"], ["Reactor"], ["RxJava", "Reactor"]])
+def test_a_buffer_with_a_time_to_live_is_looked_for_in_both(
+    libraries: Sequence[str], signature: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Alike:
+        """Operators that all do the same: nothing."""
+
+        def run(self, schedule: Schedule) -> tuple[Seen, ...]:
+            return (Seen(),) * len(schedule.steps)
+
+    @contextmanager
+    def alike() -> Generator[Alike]:
+        yield Alike()
+
+    nothing: dict[str, list[str]] = {"RxJava": [], "Reactor": []}
+    found = Demand(1_000, 10, nothing, nothing | {library: [signature] for library in libraries}, [])
+    monkeypatch.setattr(strategies, "demand", lambda: found)
+    monkeypatch.setattr(strategies, "originals", alike)
+    offered = strategies.measure()
+    assert (len(offered.rx_operators), len(offered.flux_operators)) == (
+        1 + ("RxJava" in libraries),
+        1 + ("Reactor" in libraries),
+    )
+
+
 # --- Buffers by default ------------------------------------------------------------------------------------------
 
 
@@ -102,6 +142,8 @@ PULLED = tried("Flux.generate", 10, 10, 1_000)
 AHEAD = tried("Flux.fromStream", 11, 10, 1_000)
 LOST = tried("Flux.create, none named", 1_000, 10, 10)
 FAILED = tried("Flux.interval", 11, 10, 10, "OverflowException")
+ENDLESS = tried("Flux.interval", 1_000, 10, 1_000, "")
+ENDLESS_LOST = tried("Flux.interval", 1_000, 10, 10, "")
 
 
 @pytest.mark.parametrize(
@@ -110,6 +152,8 @@ FAILED = tried("Flux.interval", 11, 10, 10, "OverflowException")
         ([HELD], [], HOLDS, ""),
         ([HELD], [PULLED, AHEAD, FAILED], CONDITIONAL, "of Flux.create"),
         ([LOST], [PULLED, FAILED], REFUTED, ""),
+        ([LOST], [PULLED, ENDLESS], CONDITIONAL, "of Flux.interval"),
+        ([LOST], [PULLED, ENDLESS_LOST], REFUTED, ""),
     ],
 )
 def test_a_buffer_is_what_was_made_too_early_and_still_came(
@@ -131,11 +175,12 @@ def test_only_a_buffer_that_took_all_is_called_one_without_a_bound() -> None:
 
 
 def test_what_holds_nothing_is_told_with_its_reason() -> None:
-    found = default_buffer.judge(default_buffer.Defaults(1_000, 10, (LOST,), (PULLED, FAILED)))
+    found = default_buffer.judge(default_buffer.Defaults(1_000, 10, (LOST,), (PULLED, FAILED, ENDLESS_LOST)))
     assert found.sentences == (
         "Flux.create, none named made 1,000 items, of which 10 came.",
         "Flux.generate has nothing to hold: it made 10 items, as 10 were wanted.",
         "Flux.interval holds nothing: after 10 items it failed with OverflowException.",
+        "Flux.interval made 1,000 items, of which 10 came.",
     )
 
 
@@ -169,6 +214,12 @@ def test_of_many_rounds_the_extremes_do_not_bound_the_difference() -> None:
     assert delays(1.0, 2.0, 3.0).bounds_ms == (0.0, 2.0)
 
 
+def test_the_verdict_goes_by_the_medians_as_its_limits_say() -> None:
+    late = replace(delays(*(1.0,) * 8), sse_p99_ms=(90.0,) * 8)
+    assert transports.judge(late).verdict is REFUTED
+    assert "by the medians alone" in transports.CLAIM.limits
+
+
 @pytest.mark.slow
 def test_both_transports_are_measured() -> None:
     size = transports.Size(rounds=2, streams=1, tokens=20, rate=500)
@@ -193,12 +244,21 @@ def written(body: str | bytes = STANDARD, content_type: str = SSE, way: str = fr
 
 def test_standard_events_have_no_fault_and_are_exact() -> None:
     decoded = framing.framed(written(content_type="text/event-stream;charset=UTF-8"))
-    assert (decoded.fault, decoded.texts, decoded.changed) == ("", framing.TEXTS, 0)
+    assert (decoded.fault, decoded.texts, decoded.changed) == ("", framing.TEXTS, ())
 
 
 def test_a_space_that_the_decoder_takes_changes_a_text_but_is_standard() -> None:
     decoded = framing.framed(written(STANDARD.replace("data: ", "data:")))
-    assert (decoded.fault, decoded.changed) == ("", 1)
+    assert (decoded.fault, decoded.changed) == ("", (" world",))
+
+
+def test_texts_are_exact_in_their_own_places_alone() -> None:
+    hello, world, *others = framing.TEXTS
+    swapped = framing.Framed(written(), "", (world, hello, *others))
+    assert swapped.changed == (hello, world)
+    assert framing.Framed(written(), "", (hello,) * len(framing.TEXTS)).changed == framing.TEXTS[1:]
+    assert framing.Framed(written(), "", framing.TEXTS[:-1]).changed == framing.TEXTS[-1:]
+    assert framing.Framed(written(), "", (*framing.TEXTS, "more")).changed == ()
 
 
 @pytest.mark.parametrize(
@@ -211,6 +271,14 @@ def test_a_space_that_the_decoder_takes_changes_a_text_but_is_standard() -> None
         (STANDARD.replace("data: Hello", "Hello"), SSE, "'Hello' is no field"),
         (STANDARD + "data: more\n\n", SSE, "7 events for 6 texts"),
         (STANDARD.encode() + b"data: \xff\n\n", SSE, "it is no UTF-8"),
+        (STANDARD.replace("Hello", "the end."), SSE, "'the end.' came for 'Hello'"),
+        (
+            STANDARD.replace("data: two\ndata: lines", "data: two\n\ndata: lines", 1).removesuffix(
+                "data: the end.\n\n"
+            ),
+            SSE,
+            "'two' came for 'two\\nlines'",
+        ),
     ],
 )
 def test_what_a_standard_client_would_only_pass_over_is_a_fault(
@@ -259,6 +327,10 @@ def test_our_own_bytes_decide_nothing_about_spring() -> None:
         ([(0, 5), (5, 9)], 1),
         ([(0, 5), (4, 9), (3, 4)], 2),
         ([(0, 9), (1, 8), (2, 7)], 3),
+        ([(5, 5)], 1),
+        ([(5, 5), (5, 9)], 2),
+        ([(5, 5), (0, 9)], 2),
+        ([(0, 5), (5, 5), (6, 9)], 1),
     ],
 )
 def test_streams_at_a_time_are_those_that_overlap(spans: Sequence[threads.Span], most: int) -> None:
@@ -286,7 +358,16 @@ def test_a_way_is_bound_by_threads_if_it_feeds_no_more_streams(
 
 
 @pytest.mark.slow
-async def test_our_pool_feeds_one_stream_per_thread_and_our_loop_feeds_all() -> None:
+async def test_our_pool_feeds_one_stream_per_thread_and_our_loop_feeds_all(monkeypatch: pytest.MonkeyPatch) -> None:
+    send = Emitter[Token].send_blocking
+    both_have_begun = threading.Barrier(2, timeout=30)
+
+    def send_beside_another(emitter: Emitter[Token], token: Token) -> None:
+        if token.index == 0:  # however late its thread is
+            both_have_begun.wait()
+        send(emitter, token)
+
+    monkeypatch.setattr(Emitter, "send_blocking", send_beside_another)
     pooled, looped = await threads.ours(threads.Size(clients=4, threads=2, tokens=5, rate=50))
     assert (pooled.at_a_time, looped.at_a_time) == (2, 4)
     assert pooled.is_thread_bound
@@ -298,7 +379,25 @@ async def test_our_pool_feeds_one_stream_per_thread_and_our_loop_feeds_all() -> 
 @needs(*JAVA)
 def test_one_thread_feeds_any_number_of_springs_emitters() -> None:
     with spring(("mvc", "OneThread")) as (server,):
-        assert threads.served(server, threads.Size(clients=4, tokens=20, rate=40)) == 4
+        assert threads.served(server, threads.Size(clients=1, tokens=3, rate=40)) == 1
+        assert threads.most_at_a_time(asyncio.run(read_until_all_have_begun(server, 4))) == 4
+
+
+async def read_until_all_have_begun(server: ServerProcess, clients: int) -> list[threads.Span]:
+    """Return when the first token of each stream was emitted, and one that was read once all had begun."""
+    url = f"http://127.0.0.1:{server.port}/v1/chat/stream?count=1000000&rate=40"
+    async with aiohttp.ClientSession() as session, AsyncExitStack() as stack:
+        streams = [await stack.enter_async_context(session.get(url)) for _ in range(clients)]
+        first_ns = [await emitted_ns(each) for each in streams]
+        later_ns = [await emitted_ns(each) for each in streams]
+        while min(later_ns) <= max(first_ns):  # it had been on its way
+            later_ns = [await emitted_ns(each) for each in streams]
+    return list(zip(first_ns, later_ns, strict=True))
+
+
+async def emitted_ns(response: aiohttp.ClientResponse) -> int:
+    event = await response.content.readuntil(b"\n\n")
+    return int(json.loads(event.removeprefix(b"data:"))["emitted_ns"])
 
 
 # --- Slowing -----------------------------------------------------------------------------------------------------
@@ -322,17 +421,26 @@ def test_a_producer_is_slowed_if_it_makes_under_half(made: Sequence[int], verdic
 
 
 def test_a_source_that_failed_was_not_slowed() -> None:
-    found = Demand(items=1_000, wanted=10, strategies={}, operators={}, tried=[PULLED, FAILED, HELD])
+    found = Demand(items=1_000, wanted=10, strategies={}, operators={}, tried=[PULLED, FAILED, HELD, ENDLESS])
     assert [(each.way, each.is_slowed) for each in slowing.of_libraries(found)] == [
         ("Flux.generate", True),
         ("Flux.create, none named", False),
+        ("Flux.interval", False),
     ]
+
+
+@pytest.mark.slow
+def test_a_stream_that_ended_before_its_reader_left_was_not_slowed(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(slowing, "JAVA", (ABSENT,))
+    monkeypatch.setattr(slowing, "_WAYS", {"flux error": {"variant": "flux", "strategy": "error"}})
+    with pytest.raises(RuntimeError, match=r"flux error: the stream ended before its reader left \(error\)"):
+        slowing.measure(slowing.Size(rate=400, reader_rate=20, tokens=100))
 
 
 @pytest.mark.slow
 def test_strategies_that_suspend_slow_our_producers_and_others_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(slowing, "JAVA", (ABSENT,))
-    found = slowing.measure(slowing.Size(rate=400, reader_rate=20, window_s=0.6))
+    found = slowing.measure(slowing.Size(rate=400, reader_rate=20, tokens=240))
     assert {each.way for each in found if each.is_slowed} == {
         "emitter suspend",
         "flux suspend",
@@ -380,7 +488,7 @@ def test_our_servers_half_is_told_either_way() -> None:
     ],
 )
 async def test_the_small_server_counts_and_answers_as_its_page_says(path: str, returning: bool, status: int) -> None:
-    async with reconnecting.serving() as (port, requests, _):
+    async with reconnecting.serving() as (port, requests):
         reader, writer = await asyncio.open_connection("127.0.0.1", port)
         identity = "Last-Event-ID: stream-end\r\n" if returning else ""
         writer.write(f"GET /{path} HTTP/1.1\r\n{identity}\r\n".encode())
@@ -389,6 +497,76 @@ async def test_the_small_server_counts_and_answers_as_its_page_says(path: str, r
         await writer.wait_closed()
     assert answer.startswith(f"HTTP/1.1 {status} ".encode())
     assert requests[path] == 1
+
+
+def test_our_servers_half_is_told_though_the_browser_failed() -> None:
+    found = reconnecting.judge(reconnecting.Asked({}, 204, "no display"))
+    assert (found.verdict, found.failed) == (UNTESTED, True)
+    assert found.sentences[0] == "The browser failed: no display"
+    assert found.sentences[1:] == reconnecting.judge(asked(5, 2, 1)).sentences[-1:]
+    assert [figure.value for figure in found.figures] == [204]
+
+
+@pytest.fixture
+def chromium(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Put a file in place of all programs on the PATH: who writes a script into it makes a browser of it."""
+    (tmp_path / "tools").mkdir()
+    monkeypatch.setenv("PATH", str(tmp_path / "tools"))
+    path = tmp_path / "tools" / "chromium"
+    path.touch(0o755)
+    return path
+
+
+NAMES_A_VERSION = '[ "$1" = --version ] && echo "Chromium 156.0.8078.79" && exit'
+
+
+@pytest.mark.parametrize(
+    ("words", "lack"),
+    [
+        ("Chromium 156.0.8078.79 built on Debian GNU/Linux 12", ""),
+        ("Google Chrome 120.0.6099.109", ""),
+        ("Chromium 57.0.2987.98", "chromium 59 or later (found 57.0.2987.98)"),
+        ("this requires the snap", "chromium 59 or later (found one without a version)"),
+    ],
+)
+def test_a_browser_is_one_that_names_its_version(words: str, lack: str, chromium: Path) -> None:
+    chromium.write_text(f"#!/bin/sh\necho '{words}'\n")
+    assert CHROMIUM.lack() == lack
+    assert browser() == (None if lack else str(chromium))
+
+
+def test_of_several_browsers_the_first_that_will_do_is_taken(chromium: Path) -> None:
+    chromium.write_text("#!/bin/sh\necho 'this requires the snap'\n")
+    other = chromium.with_name("google-chrome")
+    other.write_text("#!/bin/sh\necho 'Google Chrome 120.0.6099.109'\n")
+    other.chmod(0o755)
+    assert browser() == str(other)
+    assert versions([CHROMIUM])["chromium"] == "120.0.6099.109"
+
+
+@pytest.mark.slow
+def test_a_browser_that_ends_at_once_is_not_waited_for_and_leaves_nothing(chromium: Path, tmp_path: Path) -> None:
+    chromium.write_text(
+        f'#!/bin/sh\n{NAMES_A_VERSION}\necho "$TMPDIR" > {tmp_path}/temporary\necho no display\nexit 1\n'
+    )
+    seen = reconnecting.measure()
+    assert seen == reconnecting.Asked({}, 204, "it ended too early, and printed: no display")
+    temporary = Path((tmp_path / "temporary").read_text().strip())
+    assert temporary.parent == Path(tempfile.gettempdir())
+    assert not temporary.exists()
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends a process with its parent")
+def test_a_browser_ends_with_a_starter_that_is_killed(chromium: Path, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pid")
+    chromium.write_text(f"#!/bin/sh\n{NAMES_A_VERSION}\necho $$ > {tmp_path}/pid\nexec /usr/bin/tail -f /dev/null\n")
+    script = "from benchmarks.claims import reconnecting\nreconnecting.measure()"
+    with subprocess.Popen([sys.executable, "-c", script]) as starter:
+        browser_ends = os.pidfd_open(int((tmp_path / "pid").read_text()))
+        starter.kill()
+    select.select([browser_ends], [], [])  # for ever, if it outlives its starter
+    os.close(browser_ends)
 
 
 @pytest.mark.slow
@@ -412,6 +590,8 @@ def test_real_operators_decide_about_strategies_and_buffers() -> None:
     assert "buffer(2, ERROR), which brings 1 overflow at 4" in offered.rx_operators.values()
     assert "error(), which brings 1 overflow at 2" in offered.flux_operators.values()
     assert default_buffer.judge(default_buffer.measure()).condition == "of Flux.create and Flux.push"
+    interval = Tried("Reactor", "Flux.interval", 11, 10, 10, "OverflowException")  # it made one that nobody wanted
+    assert interval in demand().tried
 
 
 @pytest.mark.slow
@@ -461,12 +641,22 @@ def test_what_would_help_is_named_beside_the_verdict() -> None:
 
 @pytest.mark.parametrize(
     "error",
-    [RuntimeError("torn"), OSError("torn"), aiohttp.ClientPayloadError("torn"), ExceptionGroup("1", [OSError("torn")])],
+    [
+        RuntimeError("torn"),
+        OSError("torn"),
+        aiohttp.ClientPayloadError("torn"),
+        ExceptionGroup("1", [OSError("torn")]),
+        msgspec.ValidationError("torn"),
+        zipfile.BadZipFile("torn"),
+        UnicodeDecodeError("utf-8", b"\xff", 0, 1, "torn"),
+        KeyError("torn"),
+    ],
 )
 def test_an_experiment_that_breaks_off_is_untested_and_says_why(error: Exception) -> None:
     found = made_up(found=error).check()
     assert (found.verdict, found.failed) == (UNTESTED, True)
     assert "torn" in found.sentences[0]
+    assert type(error).__name__ in found.sentences[0]
 
 
 @pytest.mark.parametrize(
@@ -588,6 +778,39 @@ def test_the_command_that_is_told_to_end_keeps_what_it_found_out(
         assert [each["name"] for each in record["claims"]] == ["claim-0", "claim-1"]
 
 
+def test_a_tool_that_cannot_be_run_has_no_version_and_takes_no_claim_with_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "java").write_bytes(b"junk")
+    (tmp_path / "java").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("benchmarks.claims.__main__.CLAIMS", (made_up(helps=JAVA),))
+    assert CliRunner().invoke(app, ["--output", str(tmp_path / "claims.json")]).exit_code == 0
+    record = json.loads((tmp_path / "claims.json").read_text("utf-8"))
+    assert not {"java", "mvn"} & record["environment"]["originals"].keys()
+
+
+def test_versions_are_those_of_what_the_claims_need_beside_the_libraries_of_a_whole_jar(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    jar = tmp_path / "mvc.jar"
+    monkeypatch.setattr(jvm, "is_built", lambda: True)
+    monkeypatch.setattr(jvm, "jar", lambda module: jar)  # pyright: ignore[reportUnknownLambdaType]
+    loom = Need("loom", "a loom", lambda: (3, 1, 4))
+    with zipfile.ZipFile(jar, "w") as entries:
+        entries.writestr("BOOT-INF/lib/rxjava-3.1.12.jar", "")
+    assert versions([loom, PRESENT, ABSENT]) == {"loom": "3.1.4", "rxjava": "3.1.12"}
+    jar.write_bytes(b"half a jar")
+    assert versions([loom]) == {"loom": "3.1.4"}
+
+
+def test_the_table_is_wide_where_no_terminal_says_otherwise(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    condition = "where the warp is of linen and the weft of silk, and on Mondays"
+    monkeypatch.setattr("benchmarks.claims.__main__.CLAIMS", (made_up(found=evidence(CONDITIONAL, condition)),))
+    result = CliRunner().invoke(app, ["--output", str(tmp_path / "claims.json")])
+    assert f"holds with a condition: {condition} " in result.output
+
+
 IN_A_PIPE = """
 from dataclasses import replace
 from benchmarks.claims import __main__ as command
@@ -602,6 +825,13 @@ command.app()
 @pytest.mark.slow
 def test_words_that_nobody_reads_change_nothing(tmp_path: Path) -> None:
     assert unread(IN_A_PIPE, "--output", str(tmp_path / "claims.html")) == 0
+    assert (tmp_path / "claims.html").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", NOWHERE)
+def test_words_that_cannot_be_written_change_nothing(where: str, tmp_path: Path) -> None:
+    assert unread(IN_A_PIPE, "--output", str(tmp_path / "claims.html"), where=where) == 0
     assert (tmp_path / "claims.html").exists()
 
 

@@ -1,10 +1,10 @@
-"""What is printed for nobody ends the printing alone, and no program."""
+"""What is printed for nobody, or cannot be written, ends the printing alone, and no program."""
 
 from __future__ import annotations
 
 import pytest
 
-from tests.benchmarks.unread import unread
+from tests.benchmarks.unread import NOWHERE, unread
 
 __all__ = ()
 
@@ -36,6 +36,13 @@ sys.exit(command.main())
 @pytest.mark.parametrize("words", ["print('one line')", "print('x' * 100_000)", "Console().print('x ' * 10_000)"])
 def test_reader_that_goes_ends_the_printing_alone(words: str) -> None:
     assert unread(PRINTS.format(words=words)) == 7
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("where", NOWHERE)
+@pytest.mark.parametrize("words", ["print('one line')", "print('x' * 100_000)", "Console().print('x ' * 10_000)"])
+def test_words_that_cannot_be_written_end_the_printing_alone(words: str, where: str) -> None:
+    assert unread(PRINTS.format(words=words), where=where) == 7
 
 
 @pytest.mark.slow

@@ -7,16 +7,17 @@ import java.time.Duration;
 import java.util.Arrays;
 import java.util.List;
 import java.util.Map;
-import java.util.concurrent.CountDownLatch;
 import java.util.concurrent.TimeUnit;
 import java.util.concurrent.atomic.AtomicInteger;
 import java.util.stream.Stream;
 import org.reactivestreams.Publisher;
 import org.reactivestreams.Subscriber;
 import org.reactivestreams.Subscription;
+import reactor.core.Disposable;
 import reactor.core.publisher.Flux;
 import reactor.core.publisher.FluxSink;
 import reactor.core.publisher.Hooks;
+import reactor.core.scheduler.Scheduler;
 
 /**
  * Prints what RxJava and Reactor offer, and what their sources do when 10 items are wanted of many, as one JSON object.
@@ -24,7 +25,6 @@ import reactor.core.publisher.Hooks;
  */
 public final class Demand {
     private static final int WANTED = 10;
-    private static final int END_TIMEOUT_S = 5;
 
     /** What one source did: how many items it had made before more were wanted, and how many came before and after. */
     public record Tried(String library, String source, int made, int received, int receivedAfter, String ended) {}
@@ -98,21 +98,61 @@ public final class Demand {
                 })),
                 attempt("Reactor", "Flux.fromStream", made ->
                         Flux.fromStream(Stream.generate(made::getAndIncrement).limit(count))),
-                timed("Flux.interval", Flux.interval(Duration.ofMillis(1))));
+                attempt("Reactor", "Flux.interval", made -> Flux.interval(Duration.ofMillis(1), new Clock(made))));
         return Stream.concat(created, others);
     }
 
-    private void push(AtomicInteger made, FluxSink<Integer> sink) {
+    private void push(AtomicInteger made, FluxSink<Object> sink) {
         while (made.get() < count && !sink.isCancelled()) {
             sink.next(made.getAndIncrement());
         }
         sink.complete();
     }
 
+    /** By this clock all times come at once, for as many items as a source has: whether they are wanted or not. */
+    private final class Clock implements Scheduler {
+        private final AtomicInteger made;
+
+        private Clock(AtomicInteger made) {
+            this.made = made;
+        }
+
+        @Override
+        public Worker createWorker() {
+            return new Worker() {
+                private boolean isDisposed;
+
+                @Override
+                public Disposable schedulePeriodically(Runnable makeOne, long delay, long period, TimeUnit unit) {
+                    while (made.get() < count && !isDisposed) {
+                        made.incrementAndGet();
+                        makeOne.run();
+                    }
+                    return this;
+                }
+
+                @Override
+                public Disposable schedule(Runnable task) {
+                    return Clock.this.schedule(task);
+                }
+
+                @Override
+                public void dispose() {
+                    isDisposed = true;
+                }
+            };
+        }
+
+        @Override
+        public Disposable schedule(Runnable task) {
+            throw new UnsupportedOperationException("only what is done again and again has a time here");
+        }
+    }
+
     // How they are tried.
 
     private interface Source {
-        Publisher<Integer> of(AtomicInteger made);
+        Publisher<?> of(AtomicInteger made);
     }
 
     private static Tried attempt(String library, String name, Source source) {
@@ -125,18 +165,7 @@ public final class Demand {
         return new Tried(library, name, before, received, reader.received.get(), reader.ended);
     }
 
-    /** A source with a clock of its own has an item when its time has come, wanted or not. It makes no more than this. */
-    private static Tried timed(String name, Flux<Long> source) {
-        AtomicInteger made = new AtomicInteger();
-        Reader reader = new Reader();
-        source.doOnNext(number -> made.incrementAndGet()).subscribe(reader);
-        reader.awaitEnd();
-        int received = reader.received.get();
-        return new Tried("Reactor", name, made.get(), received, received, reader.ended);
-    }
-
     private static final class Reader implements Subscriber<Object> {
-        private final CountDownLatch over = new CountDownLatch(1);
         private final AtomicInteger received = new AtomicInteger();
         private Subscription subscription;
         private volatile String ended = "";
@@ -154,25 +183,12 @@ public final class Demand {
 
         @Override
         public void onError(Throwable error) {
-            end(error.getClass().getSimpleName());
+            ended = error.getClass().getSimpleName();
         }
 
         @Override
         public void onComplete() {
-            end("complete");
-        }
-
-        private void end(String how) {
-            ended = how;
-            over.countDown();
-        }
-
-        private void awaitEnd() {
-            try {
-                over.await(END_TIMEOUT_S, TimeUnit.SECONDS);
-            } catch (InterruptedException stopped) {
-                Thread.currentThread().interrupt();
-            }
+            ended = "complete";
         }
     }
 }
