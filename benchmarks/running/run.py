@@ -198,8 +198,9 @@ def _dealt(batch: Sequence[Step], servers: Sequence[ServerProcess]) -> Iterator[
 
 
 def _keep_all(measured: list[Measured], keep: Callable[[Measured], None]) -> None:
-    while measured:
-        keep(measured.pop(0))
+    with held():  # a signal in between would lose the one that was popped, and at the end of a run those behind it
+        while measured:
+            keep(measured.pop(0))
 
 
 # --- What is kept ------------------------------------------------------------------------------------------------

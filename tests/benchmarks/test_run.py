@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -148,6 +149,20 @@ def test_interrupt_keeps_what_was_measured_before() -> None:
     with pytest.raises(KeyboardInterrupt):
         measure_all(made, steps_of(made.scenarios, 3, seed=0), client, kept.append, Silent())
     assert [each.repeat for each in kept] == [1]
+
+
+def test_interrupt_while_cells_are_kept_loses_none_of_them() -> None:
+    made = order(SUSPEND, LEAVING, server=LISTENING)
+    kept: list[str] = []
+
+    def keep(measured: Measured) -> None:
+        if not kept:
+            signal.raise_signal(signal.SIGINT)
+        kept.append(measured.placed.cell.name)
+
+    with pytest.raises(KeyboardInterrupt):
+        measure_all(made, steps_of(made.scenarios, 1, seed=0), Scripted(RuntimeError("it died")), keep, Silent())
+    assert sorted(kept) == sorted([SUSPEND.name, LEAVING.name])
 
 
 def test_interrupted_run_says_so_and_returns(monkeypatch: pytest.MonkeyPatch) -> None:
