@@ -58,6 +58,7 @@ class LoadWorker:
 
     def __enter__(self) -> LoadWorker:
         self._said, self._came = tempfile.TemporaryFile(), tempfile.TemporaryFile()
+        self._last_words = ""
         with on_core(self._core):  # a process inherits it
             self._process: subprocess.Popen[bytes] = subprocess.Popen(
                 [sys.executable, "-m", "benchmarks.load.worker", str(self._came.fileno())],
@@ -76,6 +77,7 @@ class LoadWorker:
         self._process.kill()
         self._process.wait(_STOP_TIMEOUT_S)
         with self._driving:  # another thread may be about to say what became of it
+            self._last_words = self._obituary()  # for whoever calls later
             for pipe in (self._process.stdin, self._process.stdout, self._said, self._came):
                 with suppress(OSError):  # what was not yet written can no longer be
                     if pipe is not None:
@@ -153,6 +155,8 @@ class LoadWorker:
         return problem
 
     def _obituary(self) -> str:
+        if self._last_words:
+            return self._last_words
         code = self._process.wait(_STOP_TIMEOUT_S)
         self._said.seek(0)
         said = self._said.read().decode(errors="replace").strip()[-_MAX_SHOWN:]

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import os
 import signal
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from benchmarks.load.null import COMMAND, null_run
-from benchmarks.load.plan import LoadOrder
+from benchmarks.load.plan import LoadOrder, LoadRun
 from benchmarks.load.worker import LoadWorker, WorkerError
 from benchmarks.processes import running
 from benchmarks.scenarios.cells import Closed, Transport
 from benchmarks.traces.captures import Outcome
 from benchmarks.traces.parsing import parse
+from tests.servers.serving import LONGEST_S
 
 __all__ = ()
 
@@ -62,11 +64,28 @@ def test_worker_that_dies_is_an_error_in_words() -> None:
 
 
 def test_worker_is_ended_whatever_it_is_doing() -> None:
+    busy = threading.Event()
+
+    def drive(started: LoadWorker, order: LoadOrder) -> list[LoadRun]:
+        with started.driving([order]):
+            started.wait_ready()
+            started.begin()
+            busy.set()
+            return started.runs()
+
     with running(COMMAND) as server, ThreadPoolExecutor(1) as threads:
         with LoadWorker() as started:
             order = LoadOrder(host="127.0.0.1", port=server.port, target="/paced?count=1000000&rate=1")
-            driving = threads.submit(started.drive_all, [order])
+            driving = threads.submit(drive, started, order)
+            assert busy.wait(LONGEST_S)
         with pytest.raises(WorkerError, match="ended with code -9"):
             driving.result()
     with pytest.raises(ProcessLookupError):
         os.kill(started.pid, 0)
+
+
+def test_worker_that_has_been_ended_is_an_error_in_words() -> None:
+    with LoadWorker() as ended:
+        pass
+    with pytest.raises(WorkerError, match=rf"process {ended.pid}\) ended with code -9"):
+        ended.drive_all([])
