@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import os
+import socket
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Iterator
 from typing import Any
@@ -77,6 +78,30 @@ def browser() -> Iterator[Any]:
 def settle() -> Callable[[], Awaitable[None]]:
     """Give the test `run_until_idle`."""
     return run_until_idle
+
+
+@pytest.fixture
+def jump(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Put the clock of the running loop forward, so that timeouts pass without waiting."""
+    jumped_s = 0.0
+
+    def put_forward(seconds: float) -> None:
+        nonlocal jumped_s
+        if not jumped_s:
+            loop = asyncio.get_running_loop()
+            original = loop.time
+            monkeypatch.setattr(loop, "time", lambda: original() + jumped_s)
+        jumped_s += seconds
+
+    return put_forward
+
+
+@pytest.fixture
+def closed_port() -> Iterator[int]:
+    """Give the test a port of loopback at which nobody listens, and nobody can meanwhile."""
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""Tiny servers that answer with given bytes, whatever is asked."""
+"""Tiny servers that answer with given bytes, whatever is asked, and what a fixture does at the client's end."""
 
 from __future__ import annotations
 
@@ -7,9 +7,13 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from ssl import SSLContext
 
-__all__ = ("Answer", "head", "saying", "serving_raw")
+from benchmarks.traces.captures import Capture
+
+__all__ = ("Answer", "WhenTaken", "head", "saying", "serving_raw")
 
 Answer = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
+WhenTaken = Callable[[Callable[[Capture], bool], Callable[[], object]], None]
+"""The fixture `when_taken`: what is enough, and what to do then."""
 
 
 def head(status: str = "200 OK", content_type: str = "text/event-stream", **headers: str) -> bytes:

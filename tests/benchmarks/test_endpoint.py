@@ -8,7 +8,7 @@ import json
 import os
 import signal
 import ssl
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -35,7 +35,7 @@ from benchmarks.url.endpoint import (
     words,
 )
 from servers.settings import ServerSettings
-from tests.benchmarks.raw import serving_raw
+from tests.benchmarks.raw import WhenTaken, serving_raw
 from tests.servers.serving import Journal, Server
 
 __all__ = ()
@@ -203,17 +203,16 @@ async def test_fault_is_counted_under_its_name(outcome: str) -> None:
     assert said in second
 
 
-async def test_server_that_is_not_there_is_unreachable() -> None:
-    async with raw_server(WHOLE) as server:
-        pass
-    results = await measured(server.port)
+async def test_server_that_is_not_there_is_unreachable(closed_port: int) -> None:
+    results = await measured(closed_port)
     assert the_repeat(results).outcomes == {"unreachable": 1}
     assert exit_code(results) == 1
 
 
-async def test_stream_that_never_ends_is_stuck() -> None:
+async def test_stream_that_never_ends_is_stuck(jump: Callable[[float], None], when_taken: WhenTaken) -> None:
+    when_taken(lambda capture: b"".join(capture.pieces) == chunk("a").encode(), lambda: jump(20))
     async with raw_server(answered(chunk("a")), hangs=True) as server:
-        results = await measured(server.port, timeout_s=0.05)
+        results = await measured(server.port, timeout_s=20)
     assert the_repeat(results).outcomes == {"stuck": 1}
     assert the_repeat(results).per_stream["tokens"] == [1]
 

@@ -26,12 +26,12 @@ from benchmarks.load.plan import LoadOrder, LoadRun, Share
 from benchmarks.load.reading import exchange_of
 from benchmarks.scenarios.cells import Closed, Open, Transport
 from benchmarks.scenarios.readers import Bursty, Leaving, Paced, ReaderProfile, Stalled
-from benchmarks.traces.captures import Outcome, Trace
+from benchmarks.traces.captures import Capture, Outcome, Trace
 from benchmarks.traces.framing import Opcode
 from benchmarks.traces.parsing import PROFILES, parse
 from servers.listening import serving
 from servers.settings import ServerSettings
-from tests.benchmarks.raw import Answer, head, saying, serving_raw
+from tests.benchmarks.raw import Answer, WhenTaken, head, saying, serving_raw
 
 __all__ = ()
 
@@ -51,11 +51,16 @@ def traces(run: LoadRun, profile: str = "completion", transport: Transport = Tra
     return [parse(capture, profile=profile, transport=transport) for capture in run.captures]
 
 
-def closed_port() -> int:
-    with socket.socket() as unused:
-        unused.bind((HOST, 0))
-        port: int = unused.getsockname()[1]
-    return port
+def tokens_held(count: Callable[[], int]) -> Callable[[Capture], bool]:
+    """Whether so many streams, of one token each, have all brought it."""
+    held = 0
+
+    def is_enough(capture: Capture) -> bool:
+        nonlocal held
+        held += b"".join(capture.pieces) == TOKEN
+        return held == count()
+
+    return is_enough
 
 
 @pytest.fixture
@@ -97,7 +102,6 @@ FAULTS: dict[str, tuple[Answer, dict[str, Any], Outcome, str]] = {
     "closes in the middle": (saying(head(), TOKEN, TOKEN[:9]), {}, Outcome.CUT, ""),
     "closes in a chunk": (saying(head(**CHUNKED), b"28\r\n" + TOKEN[:9]), {}, Outcome.CUT, ""),
     "resets in the middle": (saying(head(), TOKEN, then="reset"), {}, Outcome.CUT, ""),
-    "never ends": (saying(head(), TOKEN, then="hold"), {"timeout_s": 0.1}, Outcome.STUCK, "no end within 0.1 s"),
     "malformed event": (saying(head(), TOKEN, b"data: {\n\n"), {}, Outcome.MALFORMED, "truncated"),
     "malformed chunk": (saying(head(**CHUNKED), b"zz\r\n"), {}, Outcome.MALFORMED, "size of a chunk"),
     "streamed error": (saying(head(), TOKEN, ERROR), {}, Outcome.FAILED, "broke"),
@@ -120,8 +124,20 @@ async def test_fault_is_counted_under_its_own_name_and_the_run_goes_on(name: str
         assert re.search(detail, trace.detail), trace.detail
 
 
-async def test_server_that_is_not_there_is_unreachable() -> None:
-    run = await drive(order(closed_port(), load=Closed(requests=2)))
+async def test_stream_that_never_ends_is_stuck_and_the_run_goes_on(
+    jump: Callable[[float], None], when_taken: WhenTaken
+) -> None:
+    control = Control()
+    when_taken(tokens_held(lambda: control.begun), lambda: jump(20))
+    async with serving_raw(saying(head(), TOKEN, then="hold")) as port:
+        run = await drive(order(port, load=Closed(connections=2, requests=3)), control)
+    found = traces(run)
+    assert [(trace.outcome, trace.detail) for trace in found] == [(Outcome.STUCK, "no end within 20 s")] * 3
+    assert all(trace.times.ended_ns is not None for trace in found)
+
+
+async def test_server_that_is_not_there_is_unreachable(closed_port: int) -> None:
+    run = await drive(order(closed_port, load=Closed(requests=2)))
     assert [capture.outcome for capture in run.captures] == [Outcome.UNREACHABLE] * 2
     assert "refused" in run.captures[0].detail.lower()
 
@@ -331,7 +347,7 @@ def on_each_loop(main: Callable[[], Awaitable[None]]) -> None:
             runner.run(main())  # type: ignore[arg-type]
 
 
-async def firehose_to(reader: ReaderProfile, **parts: Any) -> tuple[LoadRun, int]:
+async def firehose_to(reader: ReaderProfile, control: Control | None = None, **parts: Any) -> tuple[LoadRun, int]:
     """Let a reader read an endless stream; returns also how many bytes the server got rid of."""
     taken = 0
 
@@ -347,14 +363,17 @@ async def firehose_to(reader: ReaderProfile, **parts: Any) -> tuple[LoadRun, int
             taken += len(TOKEN) * 10
 
     async with serving_raw(answer) as port:
-        return await drive(order(port, reader=reader, **parts)), taken
+        return await drive(order(port, reader=reader, **parts), control), taken
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("reader", [Paced(tokens_per_s=100), Paced(bytes_per_s=4_000)], ids=str)
-def test_paced_reader_takes_no_more_than_its_pace_and_the_server_feels_it(reader: Paced) -> None:
+def test_paced_reader_takes_no_more_than_its_pace_and_the_server_feels_it(reader: Paced, when_taken: WhenTaken) -> None:
     async def main() -> None:
-        run, taken = await firehose_to(reader, window_s=0.3)
+        control = Control()
+        # As much as either pace allows in 0.3 s, however long it takes.
+        when_taken(lambda capture: sum(map(len, capture.pieces)) >= 1_200, control.stop)
+        run, taken = await firehose_to(reader, control)
         (trace,) = traces(run)
         assert trace.outcome is Outcome.LEFT
         elapsed_s = (run.ended_ns - run.began_ns) / 1e9
@@ -446,12 +465,16 @@ def test_stalled_reader_reads_nothing_and_then_all() -> None:
 
 
 @pytest.mark.slow
-def test_bursty_reader_pauses_again_and_again() -> None:
+def test_bursty_reader_pauses_again_and_again(when_taken: WhenTaken) -> None:
+    def pauses(capture: Capture) -> list[int]:
+        stamps_ns = capture.stamps_ns
+        return [later - earlier for earlier, later in itertools.pairwise(stamps_ns) if later - earlier > 75_000_000]
+
     async def main() -> None:
-        run, _ = await firehose_to(Bursty(read_s=0.02, pause_s=0.08), window_s=0.4)
-        stamps_ns = run.captures[0].stamps_ns
-        pauses = [later - earlier for earlier, later in itertools.pairwise(stamps_ns) if later - earlier > 75_000_000]
-        assert len(pauses) >= 1
+        control = Control()
+        when_taken(lambda capture: len(pauses(capture)) >= 2, control.stop)
+        run, _ = await firehose_to(Bursty(read_s=0.02, pause_s=0.08), control)
+        assert len(pauses(run.captures[0])) >= 2
         assert run.captures[0].outcome is Outcome.LEFT
 
     on_each_loop(main)
@@ -506,8 +529,11 @@ async def test_ramp_spreads_the_first_requests() -> None:
     assert due == [0, 10_000_000, 20_000_000, 30_000_000]
 
 
-async def test_open_load_is_due_by_its_schedule_whether_or_not_others_have_ended() -> None:
-    parts: dict[str, Any] = {"load": Open(per_s=1_000, requests=20, seed=1), "timeout_s": 0.1}
+async def test_open_load_is_due_by_its_schedule_whether_or_not_others_have_ended(
+    jump: Callable[[float], None], when_taken: WhenTaken
+) -> None:
+    when_taken(tokens_held(lambda: 40), lambda: jump(20))
+    parts: dict[str, Any] = {"load": Open(per_s=1_000, requests=20, seed=1)}
     async with serving_raw(saying(head(), TOKEN, then="hold")) as port:
         first, second = await drive_all([order(port, **parts), order(port, **parts)])
     schedules = [[c.times.scheduled_ns - run.began_ns for c in run.captures] for run in (first, second)]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 import pytest
@@ -67,20 +67,46 @@ async def test_answer_has_the_events_and_the_same_id_every_time(address: str) ->
     assert (first.status, first.closed, len(first.events)) == (200, True, 4)
 
 
-async def test_stream_that_hangs_is_an_answer_that_was_not_closed(address: str) -> None:
-    answer = await fetch(address, THREE + "&hang_after=2", patience_s=0.2)
+@pytest.fixture
+def let_patience_end(monkeypatch: pytest.MonkeyPatch, jump: Callable[[float], None]) -> Callable[[int], None]:
+    """Let 20 s pass when the client, holding so many events, waits for more."""
+    read = asyncio.StreamReader.read
+
+    def behind(event_count: int) -> None:
+        body = b""
+
+        async def read_or_jump(reader: asyncio.StreamReader, n: int = -1) -> bytes:
+            nonlocal body
+            if len(decoded([body])) == event_count:
+                jump(20)
+            body += (chunk := await read(reader, n))
+            return chunk
+
+        monkeypatch.setattr(asyncio.StreamReader, "read", read_or_jump)
+
+    return behind
+
+
+async def test_stream_that_hangs_is_an_answer_that_was_not_closed(
+    address: str, let_patience_end: Callable[[int], None]
+) -> None:
+    let_patience_end(2)
+    answer = await fetch(address, THREE + "&hang_after=2", patience_s=20)
     assert (answer.closed, len(answer.events)) == (False, 2)
 
 
-async def test_stream_that_hangs_before_its_first_token_is_an_answer_too(address: str) -> None:
-    answer = await fetch(address, THREE + "&hang_after=0", patience_s=0.2)
+async def test_stream_that_hangs_before_its_first_token_is_an_answer_too(
+    address: str, let_patience_end: Callable[[int], None]
+) -> None:
+    let_patience_end(0)
+    answer = await fetch(address, THREE + "&hang_after=0", patience_s=20)
     assert (answer.status, answer.closed, answer.body) == (200, False, b"")
 
 
 async def test_client_hangs_up_after_so_many_events(address: str) -> None:
-    answer = await fetch(address, "/v1/chat/stream?source=counter&rate=100", stop_after=2)
+    answer = await fetch(address, "/v1/chat/stream?source=counter&rate=100&count=1000", stop_after=2)
     assert not answer.closed
-    assert 2 <= len(answer.events) < 10
+    assert 2 <= len(answer.events) < 1000
 
 
 @pytest.mark.parametrize("reply", [b"", b"nonsense\r\n\r\n", b"HTTP/1.0 soon\r\n\r\n"])

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from servers.origins import Origin, open_origin
-from tests.servers.serving import LONGEST_S, RawClient, Server, decoded, texts, until
+from tests.servers.serving import LONGEST_S, RawClient, Server, decoded, sample, texts, until
 
 __all__ = ()
 
@@ -273,6 +273,13 @@ BOUNDED: list[dict[str, Any]] = [
 @pytest.mark.slow
 async def test_endless_source_and_stalled_reader_hold_a_bounded_number_of_tokens(serve: Serve) -> None:
     server = await serve()
+    lossy_ways = [{"variant": variant, "strategy": lossy} for variant in ("rx", "flux") for lossy in ("drop", "latest")]
+
+    async def dropped() -> list[float]:
+        told = (await server.get("/metrics")).body.decode()
+        return [sample(told, "tokenweir_tokens_total", outcome="dropped", **way) for way in lossy_ways]
+
+    before = await dropped()
     clients = []
     for way in BOUNDED:
         clients.append(await server.connect(receive_buffer_bytes=4096))
@@ -281,6 +288,9 @@ async def test_endless_source_and_stalled_reader_hold_a_bounded_number_of_tokens
     # Others are served meanwhile, and their paced tokens give the endless ones the time to do their worst.
     assert len(texts((await server.stream(source="counter", rate=50, count=50)).events)) == 50
     assert await server.metric("tokenweir_held_tokens") <= len(BOUNDED) * MOST_HELD
+    async with asyncio.timeout(LONGEST_S):
+        while any(now <= was + 1000 for now, was in zip(await dropped(), before, strict=True)):
+            continue
     for client in clients:
         client.reset()
 

@@ -164,22 +164,6 @@ async def upstream(fake: FakeUpstream) -> AsyncIterator[Upstream]:
     await made.aclose()
 
 
-@pytest.fixture
-def jump(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
-    """Put the clock of the running loop forward, so that timeouts pass without waiting."""
-    jumped_s = 0.0
-
-    def put_forward(seconds: float) -> None:
-        nonlocal jumped_s
-        if not jumped_s:
-            loop = asyncio.get_running_loop()
-            original = loop.time
-            monkeypatch.setattr(loop, "time", lambda: original() + jumped_s)
-        jumped_s += seconds
-
-    return put_forward
-
-
 # Requests.
 
 
@@ -737,13 +721,11 @@ async def test_api_key_is_shown_nowhere(
     assert "the upstream answered with status 401: Incorrect API key provided: [API key]" in shown
 
 
-async def test_refused_connection_is_an_error() -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        upstream = Upstream(f"http://127.0.0.1:{unused.getsockname()[1]}/v1")
-        with pytest.raises(UpstreamError, match=r"cannot reach the upstream at http://127\.0\.0\.1:\d+/v1: "):
-            await play(upstream.completion("m"))
-        await upstream.aclose()
+async def test_refused_connection_is_an_error(closed_port: int) -> None:
+    upstream = Upstream(f"http://127.0.0.1:{closed_port}/v1")
+    with pytest.raises(UpstreamError, match=r"cannot reach the upstream at http://127\.0\.0\.1:\d+/v1: "):
+        await play(upstream.completion("m"))
+    await upstream.aclose()
 
 
 async def test_unknown_host_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
