@@ -623,7 +623,7 @@ def test_stopped_load_leaves_what_is_open_and_begins_nothing_more() -> None:
 async def test_client_leaves_at_the_end_of_its_window_and_begins_nothing_more() -> None:
     async with serving_raw(saying(head(), TOKEN, then="hold")) as port:
         held, late = await drive_all(
-            [order(port, load=Closed(2), window_s=0.05), order(port, load=Open(10, 5, poisson=False), window_s=0.05)]
+            [order(port, load=Closed(2), window_s=0.5), order(port, load=Open(1, 5, poisson=False), window_s=0.5)]
         )
     assert [trace.outcome for trace in traces(held)] == [Outcome.LEFT] * 2
     assert [trace.outcome for trace in traces(late)] == [Outcome.LEFT]
