@@ -35,7 +35,7 @@ __all__ = ("compare", "run", "url")
 
 _FAILED: Final = 1
 _OUTPUT: Final = Path("tokenweir-results")
-_RESULTS, _CSV, _REPORT = _FILES = ("results.json", "results.csv", "report.html")
+_RESULTS, _CSV, _REPORT = ("results.json", "results.csv", "report.html")
 
 app = typer.Typer(
     add_completion=False,
@@ -112,7 +112,7 @@ def run(
     scenarios = options.only(chosen, only or [])
     wanted = options.slo(slo, with_delay=True)
     options.check_slo_is_measured(wanted, scenarios)
-    options.check_writable(output, *_FILES)
+    options.check_writable(output, *_names(with_report=report))
 
     from benchmarks.running.run import Order
 
@@ -147,6 +147,10 @@ def _measured(order: Order) -> Run:
     if came.results.interrupted:
         tell("Interrupted: what was measured is being written.")
     return came
+
+
+def _names(*, with_report: bool) -> tuple[str, ...]:
+    return (_RESULTS, _CSV, _REPORT) if with_report else (_RESULTS, _CSV)
 
 
 def _write(results: Results, folder: Path, *, with_report: bool) -> None:
@@ -293,7 +297,7 @@ def url(
             check_recording_path(recording, force=force)
     except (TypeError, ValueError, OSError) as error:
         raise typer.BadParameter(str(error)) from None
-    options.check_writable(output, *_FILES)
+    options.check_writable(output, *_names(with_report=report))
     from rich.console import Console
 
     from benchmarks.load.control import Control

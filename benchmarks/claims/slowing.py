@@ -53,7 +53,7 @@ class Size:
     Attributes:
         rate: tokens per second that the source makes.
         reader_rate: tokens per second that the slow reader takes.
-        tokens: that the fast reader takes before it leaves; the slow one leaves then, too.
+        tokens: that each fast reader takes before it leaves; the slow ones leave with the last of them.
     """
 
     rate: int = 400

@@ -108,13 +108,14 @@ def _warm_up_s(came: Comparison, peers: Iterable[Peer]) -> dict[str, float]:
 
 
 def _write(came: Comparison, folder: Path) -> str:
-    """Return why it cannot be written; empty: it was. What was measured is printed in any case."""
-    try:
-        save(came, folder / FILE)
-        write_page(came, folder / _PAGE)
-    except OSError as error:
-        return f"{FILE} and {_PAGE} cannot be written into {folder}: {error.strerror}"
-    return ""
+    """Return why something cannot be written; empty: all was. What was measured is printed in any case."""
+    failures: list[str] = []
+    for write, name in ((save, FILE), (write_page, _PAGE)):
+        try:
+            write(came, folder / name)
+        except OSError as error:
+            failures.append(f"{folder / name} cannot be written: {error.strerror or error}")
+    return "\n".join(failures)
 
 
 if __name__ == "__main__":

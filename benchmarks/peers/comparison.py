@@ -51,7 +51,7 @@ class Row(msgspec.Struct, kw_only=True):
         goal: what the ratio was wanted to be; empty: nothing.
         met: whether it is; None: there is no goal, or it is not known.
         note: what a reader of the number must know.
-        comparable: whether the value may be held against another.
+        comparable: whether the value may be held against another: that of each round may.
     """
 
     case: str

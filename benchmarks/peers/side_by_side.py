@@ -115,7 +115,7 @@ def _firehose(contender: Contender, size: Size) -> Sample:
 
 def _paced(contender: Contender, size: Size) -> Sample:
     found = paced.search(contender, size.paced)
-    return Sample(found.largest, found.note, found.is_bound, comparable=found.largest > 0)
+    return Sample(found.largest, found.note, found.is_bound)
 
 
 def _memory(contender: Contender, size: Size) -> Sample:
@@ -277,11 +277,11 @@ class _Ratio(NamedTuple):
 
 
 def _ratios(ours: Sequence[Sample], theirs: Sequence[Sample]) -> list[_Ratio]:
-    """Return those of the rounds that have one: both values are comparable, and greater than 0."""
+    """Return those of the rounds that have one: both values are comparable, and theirs is greater than 0."""
     ratios: list[_Ratio] = []
     # Ours may be ahead if it was interrupted: in each round it is the first.
     for our, their in zip(ours, theirs, strict=False):
-        if our.comparable and their.comparable and our.value > 0 and their.value > 0:
+        if our.comparable and their.comparable and our.value >= 0 and their.value > 0:
             measured = our.value / their.value
             least, most = 0.0 if their.is_bound else measured, math.inf if our.is_bound else measured
             ratios.append(_Ratio(measured, least, most))

@@ -115,7 +115,9 @@ class Search(NamedTuple):
 
     @property
     def _missed(self) -> list[Attempt]:
-        return [attempt for attempt in self.attempts if not attempt.holds]
+        """The misses that settled it: of the lowest number above the largest that held."""
+        above = [attempt for attempt in self.attempts if attempt.streams > self.largest and not attempt.holds]
+        return [attempt for attempt in above if attempt.streams == min(each.streams for each in above)]
 
     @property
     def is_bound(self) -> bool:

@@ -562,7 +562,8 @@ def test_a_browser_ends_with_a_starter_that_is_killed(chromium: Path, tmp_path: 
     os.mkfifo(tmp_path / "pid")
     chromium.write_text(f"#!/bin/sh\n{NAMES_A_VERSION}\necho $$ > {tmp_path}/pid\nexec /usr/bin/tail -f /dev/null\n")
     script = "from benchmarks.claims import reconnecting\nreconnecting.measure()"
-    with subprocess.Popen([sys.executable, "-c", script]) as starter:
+    temporary = {**os.environ, "TMPDIR": str(tmp_path)}  # nobody is left who would remove what is in it
+    with subprocess.Popen([sys.executable, "-c", script], env=temporary) as starter:
         browser_ends = os.pidfd_open(int((tmp_path / "pid").read_text()))
         starter.kill()
     select.select([browser_ends], [], [])  # for ever, if it outlives its starter
@@ -833,6 +834,17 @@ def test_words_that_nobody_reads_change_nothing(tmp_path: Path) -> None:
 def test_words_that_cannot_be_written_change_nothing(where: str, tmp_path: Path) -> None:
     assert unread(IN_A_PIPE, "--output", str(tmp_path / "claims.html"), where=where) == 0
     assert (tmp_path / "claims.html").exists()
+
+
+def test_page_whose_name_is_a_folder_ends_the_command_before_any_work(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("benchmarks.claims.__main__.CLAIMS", (made_up(found=AssertionError("begun")),))
+    monkeypatch.chdir(tmp_path)
+    Path("tokenweir-results/claims.html").mkdir(parents=True)
+    ended = CliRunner().invoke(app, [])
+    assert ended.exit_code == 2
+    assert "is a directory" in " ".join(ended.output.replace("│", " ").split())
 
 
 @pytest.mark.parametrize("arguments", [["looms"], ["--output", "claims.pdf"], ["--output", "no/such/claims.json"]])

@@ -245,6 +245,12 @@ def test_peer_that_held_nothing_has_no_ratio() -> None:
     assert (slow.value, slow.ratio, slow.met) == (0.0, None, None)
 
 
+def test_round_in_which_we_held_nothing_counts_against_us() -> None:
+    ours = [Sample(0.0), Sample(0.0), Sample(8.0)]
+    row = beside_slow({FLUX.name: ours, "slow": [Sample(8.0)] * 3}, (">=", 0.8))
+    assert (row.ratio, row.met) == (0.0, False)
+
+
 @pytest.mark.parametrize("value", [-4.0, 0.0])
 def test_value_that_is_not_above_0_has_no_ratio_and_no_verdict(value: float) -> None:
     slow = rows_of([value, value], ("<", 1.0))["slow"]
@@ -302,7 +308,7 @@ def test_bound_in_one_round_of_three_does_not_hide_what_the_others_show() -> Non
 
 
 IN_TIME = Attempt(2, 1.0, 2.0, 1.0, 0.5, 0.1)
-LATE = replace(IN_TIME, p99_ms=30.0)
+LATE = replace(IN_TIME, streams=4, p99_ms=30.0)
 
 
 @pytest.mark.parametrize(
@@ -317,7 +323,7 @@ LATE = replace(IN_TIME, p99_ms=30.0)
             Search(2, [IN_TIME]),
             Sample(2.0, "nothing failed: the true number is higher", is_bound=True),
         ),
-        ("paced", "paced.search", Search(0, [LATE]), Sample(0.0, "not even one stream was in time", comparable=False)),
+        ("paced", "paced.search", Search(0, [LATE]), Sample(0.0, "not even one stream was in time")),
         ("memory", "memory.grow", Grown(4.0, 3), Sample(4.0)),
         ("memory", "memory.grow", Grown(4.0, 2), Sample(4.0, "only 2 of 3 streams had begun", comparable=False)),
         ("memory", "memory.grow", Grown(-0.3, 3), Sample(-0.3, "within the noise", comparable=False)),
@@ -675,15 +681,16 @@ def test_file_that_can_no_longer_be_written_is_told_behind_the_table(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def came(*_: object, **__: object) -> Comparison:
-        (tmp_path / "peers.json").mkdir()
+        (tmp_path / "peers.html").mkdir()
         return comparison()
 
     monkeypatch.setattr("benchmarks.peers.__main__.compare", came)
     ended = CliRunner().invoke(app, ["--output", str(tmp_path)])
     assert ended.exit_code == 1
     assert "Against other stacks" in ended.output
-    assert f"peers.json and peers.html cannot be written into {tmp_path}: Is a directory" in ended.output
-    assert "results  " not in ended.output
+    assert f"{tmp_path / 'peers.html'} cannot be written: Is a directory" in ended.output
+    assert "peers.json cannot" not in ended.output
+    assert (tmp_path / "peers.json").is_file()
 
 
 @pytest.mark.parametrize("arguments", [["--only", "nobody"], ["--output", __file__]])

@@ -8,6 +8,7 @@ import json
 import math
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
@@ -111,6 +112,8 @@ MISSED_BY_THE_CLIENT = Attempt(100, 1.0, 30.0, 1.0, 1.0, 0.95)
         (Search(50, [HELD]), True, "nothing failed: the true number is higher"),
         (Search(50, [HELD, MISSED_BY_THE_CLIENT]), True, "the client was the limit where it failed"),
         (Search(0, [MISSED]), False, "not even one stream was in time"),
+        (Search(100, [MISSED, replace(HELD, streams=100)]), True, "nothing failed: the true number is higher"),
+        (Search(50, [replace(MISSED_BY_THE_CLIENT, streams=200), MISSED, HELD]), False, ""),
     ],
 )
 def test_number_is_a_bound_unless_it_failed_where_the_client_was_not_the_limit(
@@ -213,7 +216,7 @@ asyncio.run(main())
     "measure",
     [
         pytest.param(lambda each: grow(each, MemorySize(streams=2, settle_s=0)), marks=needs_proc, id="memory"),
-        pytest.param(lambda each: search(each, PacedSize(first=2, warm_up_s=0, window_s=0.01)), id="paced"),
+        pytest.param(lambda each: search(each, PacedSize(first=2, warm_up_s=0, window_s=1)), id="paced"),
         pytest.param(lambda each: pull_anew(each, FirehoseSize(tokens=10)), id="firehose"),
     ],
 )
