@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 
 from benchmarks.peers import jvm
-from benchmarks.peers.needs import Need, program
+from benchmarks.peers.needs import Need, dotted, program
 from benchmarks.processes import ServerProcess, starting_all
 
 __all__ = ("CHROMIUM", "JAVA", "OUR_SERVER", "Demand", "Tried", "browser", "demand", "has", "spring", "versions")
@@ -85,7 +85,7 @@ def versions(needs: Iterable[Need]) -> dict[str, str]:
 
     A program that an experiment has asked for is not asked again.
     """
-    found = {need.name: ".".join(map(str, version)) for need in needs if (version := need.found())}
+    found = {need.name: dotted(version) for need in needs if (version := need.found())}
     with suppress(OSError, zipfile.BadZipFile):  # the experiments say so of a damaged jar
         if jvm.is_built():
             with zipfile.ZipFile(jvm.jar("mvc")) as entries:

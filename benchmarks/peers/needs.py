@@ -18,7 +18,7 @@ from importlib.metadata import version as metadata_version
 from importlib.util import find_spec
 from typing import Final
 
-__all__ = ("Need", "Version", "missing", "package", "program")
+__all__ = ("Need", "Version", "dotted", "missing", "package", "program")
 
 Version = tuple[int, ...]
 """(17,) is older than (17, 0, 2); () is none."""
@@ -52,8 +52,8 @@ class Need:
         found = self.found()
         if found is not None and found >= self.least:
             return ""
-        wanted = f"{self.name} {_dotted(self.least)} or later" if self.least else self.name
-        return wanted if found is None else f"{wanted} (found {_dotted(found) or 'one without a version'})"
+        wanted = f"{self.name} {dotted(self.least)} or later" if self.least else self.name
+        return wanted if found is None else f"{wanted} (found {dotted(found) or 'one without a version'})"
 
 
 def program(
@@ -117,5 +117,6 @@ def _version_in(text: str, before: str = r"\A") -> Version:
     return tuple(map(int, seen[1].split("."))) if seen else ()
 
 
-def _dotted(version: Version) -> str:
+def dotted(version: Version) -> str:
+    """Write a version as people do; empty: none."""
     return ".".join(map(str, version))

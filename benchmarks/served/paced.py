@@ -117,7 +117,8 @@ class Search(NamedTuple):
     def _missed(self) -> list[Attempt]:
         """The misses that settled it: of the lowest number above the largest that held."""
         above = [attempt for attempt in self.attempts if attempt.streams > self.largest and not attempt.holds]
-        return [attempt for attempt in above if attempt.streams == min(each.streams for each in above)]
+        lowest = min((attempt.streams for attempt in above), default=0)
+        return [attempt for attempt in above if attempt.streams == lowest]
 
     @property
     def is_bound(self) -> bool:

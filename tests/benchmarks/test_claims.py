@@ -37,6 +37,7 @@ from benchmarks.peers.semantics.schedules import Schedule, Seen
 from benchmarks.processes import ServerProcess
 from streams import Emitter
 from streams.source import Token
+from tests.benchmarks.said import said
 from tests.benchmarks.unread import NOWHERE, unread
 
 __all__ = ()
@@ -844,7 +845,7 @@ def test_page_whose_name_is_a_folder_ends_the_command_before_any_work(
     Path("tokenweir-results/claims.html").mkdir(parents=True)
     ended = CliRunner().invoke(app, [])
     assert ended.exit_code == 2
-    assert "is a directory" in " ".join(ended.output.replace("│", " ").split())
+    assert "is a directory" in said(ended)
 
 
 @pytest.mark.parametrize("arguments", [["looms"], ["--output", "claims.pdf"], ["--output", "no/such/claims.json"]])
@@ -862,4 +863,4 @@ def test_a_folder_that_takes_no_file_is_refused_before_anything_is_done(
     monkeypatch.setattr(Path, "touch", refuse)
     ended = CliRunner().invoke(app, ["--output", str(tmp_path / "claims.html")])
     assert ended.exit_code == 2
-    assert "Permission denied" in " ".join(ended.output.replace("│", " ").split())
+    assert "Permission denied" in said(ended)

@@ -22,6 +22,7 @@ from benchmarks.results import CellResult, Repeat, Results, load, save
 from benchmarks.running.run import Order, Run
 from benchmarks.scenarios.presets import PRESETS
 from benchmarks.traces.captures import Trace
+from tests.benchmarks.said import said
 from tests.benchmarks.traces import made
 
 __all__ = ()
@@ -31,11 +32,6 @@ needs_signals = pytest.mark.skipif(os.name != "posix", reason="signals as POSIX 
 
 def invoke(*words: str | Path) -> Result:
     return CliRunner().invoke(command.app, [str(word) for word in words], env={"COLUMNS": "200", "NO_COLOR": "1"})
-
-
-def said(result: Result) -> str:
-    """Return what was printed as one line, without the frame around an error."""
-    return " ".join(result.output.replace("│", " ").split())
 
 
 @pytest.fixture
